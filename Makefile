@@ -33,15 +33,16 @@ setup: $(READY) ## Install into .venv what everything else needs
 $(READY): pyproject.toml .constraints.txt
 	@'$(PYTHON)' $(SERVES) || { echo "make: PYTHON = '$(PYTHON)': expected a Python of 3.11 or newer that runs and has venv and" \
 		"ensurepip; install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "make: setting up $(VENV), torch among it: this takes minutes, and is silent"
 	'$(PYTHON)' -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint .constraints.txt torch
-	$(BIN)/pip install --quiet --constraint .constraints.txt --editable '.[dev,earth,dashboard,earthengine,onnx]'
+	$(BIN)/pip install --quiet --constraint .constraints.txt --editable '.[dev,earth,dashboard,earthengine,onnx,graph]'
 	touch $@
 
 ssl4eo-s12-ml: $(READY) ## Make the SSL4EO-S12-ML dataset (CATALOG=planetary-computer LABELS=<file or catalog> for the real thing)
 ssl4eo-s: $(READY) ## Make the SSL4EO-S dataset: cells of Sentinel-3, -5P and the DEM, with places of Sentinel-1 and -2
 kuro-siwo: $(READY) ## Make the Kuro Siwo dataset: Sentinel-1 after and twice before floods, with labels of polygons
-fomo: $(READY) ## Make the FoMo dataset: forests by Sentinel-1 and -2 and the DEM, with monthly climate and genera of trees
+fomo: $(READY) ## Make the FoMo dataset: forests by Sentinel-1 and -2, Landsat, aerial pictures and the DEM, with climate and genera of trees
 
 ssl4eo-s12-ml ssl4eo-s kuro-siwo fomo:
 	$(BIN)/curate --dataset $@ $(WHERE) --season $(SEASON) --scheduler $(SCHEDULER) $(FLAGS)

@@ -8,22 +8,25 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from curation.build import chiplook, masks, sourcecheck
+from curation.build import masks, sourcecheck
 from curation.build.chiplook import ForeignLook as ForeignLook
 from curation.build.chiplook import ForeignSet as ForeignSet
+from curation.build.chiplook import foreign_set as foreign_set
+from curation.build.chiplook import look as look
+from curation.build.chipmarks import changed_chips as changed_chips
 from curation.build.context import SlabJob
 from curation.build.counted import Cost as Cost
 from curation.build.counted import build_counted
 from curation.build.slab import SlabReceipt, build_slab, prepare
-from curation.cubes import creation
-from curation.cubes.bound import Bound, check_bound, check_sizes
+from curation.cubes import columns, creation
+from curation.cubes.bound import Bound, check_bound
 from curation.cubes.cube import Cube
 from curation.cubes.selection import cubes
+from curation.cubes.sizes import check_sizes
 from curation.cubes.unsettled import Unsettled
 from curation.errors import CurationError, DamageError, StorageError, causes, code_of
 from curation.errors.codes import Code
@@ -39,7 +42,6 @@ from curation.pack.tables import index_of
 from curation.places.regions import Region
 from curation.recipe.catalogs import Catalog, Catalogs
 from curation.recipe.dataset import Dataset
-from curation.recipe.foreign import ForeignRecipe
 from curation.recipe.sources import SourceSpec
 from curation.scenes import candidates
 from curation.scenes.cells import SearchCell
@@ -56,7 +58,7 @@ from curation.work.run import Run
 log = logging.getLogger(__name__)
 
 BROKEN_AFTER_SLABS = 5
-"""So many slabs in a row of which every patch failed: the code, the network or the catalog is broken, not the patches."""
+"""So many slabs in a row of which every patch failed: not the patches are at fault."""
 
 
 @dataclass(slots=True)
@@ -116,6 +118,11 @@ class _Work:
         """What is recorded of it."""
         return self.left.ledger
 
+    def publish_columns(self) -> None:
+        """Brings the columns of its facts to what is recorded; not where none of what is to be added was asked for."""
+        if self.ledger.is_held or not self.bound.added:
+            columns.publish(self.cube, self.run.store, self.ledger)
+
 
 def searches(dataset: Dataset, every: Catalogs, store: Store) -> Searches:
     """The searches that a build of a dataset makes: who asks its catalogs something before asks them by these."""
@@ -162,7 +169,7 @@ def build(
         searches = Searches(run.dataset, run.catalogs, run.store)
     _sweep(run, works, searches)
     jobs = itertools.chain.from_iterable(_jobs(w, searches) for w in works)
-    broken, full = 0, None
+    broken, full, waiting = 0, None, {key: len(w.left.slabs) for key, w in by_cube.items()}
     with Counting("build", total, "patch", "stored", searches.doing) as count:
         task = Final(work or build_slab)
         for batch in cluster.stream(run.client, task, jobs, run.store, run.catalogs.served_url):
@@ -180,12 +187,18 @@ def build(
                 broken = broken + 1 if all(o.status is Status.FAILED for o in fresh) else 0
             for key, lines in records.items():
                 by_cube[key].ledger.append(lines)
+                waiting[key] -= len(lines)
+                if not waiting[key]:
+                    by_cube[key].publish_columns()
             if full is not None:
                 raise full
             if broken >= BROKEN_AFTER_SLABS:
+                for its in works:
+                    its.publish_columns()
                 _stop(broken, [r for lines in records.values() for r in lines])
     _say_unknown(searches)
     for its in works:
+        its.publish_columns()
         its.built.counts = its.left.counts()
         its.built.passed_over = its.ledger.passed_over()
         its.built.causes = _causes(its.built, its.ledger)
@@ -239,6 +252,9 @@ def pack(
         keep()
         imported = imported_labels.load(run.store, run.dataset)
     read = packing.gathered(run, made)
+    if made.pruned is not None:
+        identities = {name: its.identity for name, its in read.items()}
+        made.pruned.check_release(imported_labels.release_digest(run.dataset, imported, made.target, identities))
     jobs = list(packing.jobs(run, built, made, imported, read))
     parts, reused = packing.written(run, jobs)
     with Doing("pack: making the index", often_short=True):
@@ -369,24 +385,6 @@ def _sweep(run: Run, works: Sequence[_Work], searches: Searches) -> None:
             log.info("refreshed: %s", line)
 
 
-def foreign_set(foreign: ForeignRecipe, source: Path, recipe: Path, most: int | None = None) -> ForeignSet:
-    """A foreign dataset as `chiplook.found` finds it; with `most`, where so many of its samples are. Raises as that does."""
-
-    def counted_places(places: Iterable[Any], total: int) -> Iterator[Any]:
-        with Counting("import: where samples are", total, "sample") as count:
-            for its in places:
-                count.step()
-                yield its
-
-    return chiplook.found(foreign, source, recipe, most, counted_places)
-
-
-def look(dataset: Dataset, its: ForeignSet, store: Store, most: int) -> ForeignLook:
-    """What some samples of a foreign dataset come to, as `chiplook.look` has it."""
-    with Doing(f"import: reading {counted(min(most, len(its.places)), 'sample')}", often_short=True):
-        return chiplook.look(dataset, its, store, most, lambda samples, _: iter(samples))
-
-
 def check_source(spec: SourceSpec, file: str, catalog: Catalog) -> tuple[list[str], list[str]]:
     """What one item and one patch say of a source, and what is wrong with it, as `sourcecheck.check` has it."""
     found = sourcecheck.check(spec, file, catalog)
@@ -422,6 +420,7 @@ def _record(run: Run, job: SlabJob, result: SlabReceipt | BaseException) -> Slab
         tuple(o for p in job.locations if (o := (settled | fresh).get(p.id)) is not None),
         job.prior.objects if job.prior else (),
         job.prior.excluded if job.prior else (),
+        job.prior.sources if job.prior else (),
     )
 
 

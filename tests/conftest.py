@@ -41,6 +41,10 @@ if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).
     # Pytest's own variable: unlike --basetemp, the folder below it is a new one for each run.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
+# As Dask has it in its workers. Each process of tests shares the cores with others: OpenBLAS's threads, which wait for one
+# another by spinning, take 21 s of CPU for what takes one 4 (a probe of `tests/worth/probe`). Read where numpy is loaded.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # Machines are shared: how long an example takes says nothing. What is fast tries fewer of them; see `tests/properties.py`.
 hypothesis.settings.register_profile("curation", deadline=None, max_examples=FAST)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=THOROUGH)

@@ -326,6 +326,15 @@ def test_refresh_search_tells_what_changed(world, tmp_path, capsys):
     assert "refreshed" not in capsys.readouterr().err
 
 
+def test_what_a_verb_does_not_know_it_says_itself_with_its_own_usage(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        main.main(["distance", "train", "val", "--root", "here"])
+    lines = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2
+    assert lines[0].startswith("usage: curate distance ")
+    assert lines[-1].startswith("curate distance: error: --root here: no argument of this verb")
+
+
 @pytest.mark.parametrize("root", ["/proc/nowhere", "a-file"])
 def test_a_root_that_cannot_be_written_is_a_usage_error_before_any_work(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], root: str

@@ -44,7 +44,12 @@ def test_the_wheel_carries_queries_recipes_and_templates(wheel: Path):
         "_data/manifests/ssl4eo-s12-ml/recipe.toml",
         "report/report.html.j2",
         "recipe/atlas/cities.npy",
+        "recipe/atlas/city_names.npy",
+        "recipe/atlas/city_people.npy",
+        "_data/stac_queries/captions/en.toml",
         "recipe/atlas/land.npy",
+        "recipe/atlas/countries.shp",
+        "recipe/atlas/climate.png",
         "recipe/atlas/README.md",
     ):
         assert f"curation/{wanted}" in names

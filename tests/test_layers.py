@@ -26,7 +26,7 @@ LEVELS = [
     {"read"},
     {"cubes", "scenes"},
     {"build", "pack"},
-    {"verify", "pipeline"},
+    {"verify", "pipeline", "worth"},
     {"report"},
     {"api"},
     {"cli"},
@@ -37,7 +37,7 @@ LEVELS = [
 APART = {"embedded", "examples", "__init__"}
 """What is no room of the product: the Earth that stands in for archives, programs to be copied, the package's own words."""
 
-MOST_ROOMS, MOST_ARROWS = 20, 110
+MOST_ROOMS, MOST_ARROWS = 21, 122
 """On the top level, the embedded Earth and the command included. More of either, and nobody keeps them in mind."""
 
 MOST_LINES = 450

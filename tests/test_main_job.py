@@ -12,6 +12,11 @@ import xarray as xr
 from torch.utils.data import DataLoader
 
 from curation.cli import main
+from curation.pack.captions import checking, packed, words
+from curation.pack.captions.facts import StoredFact
+from curation.recipe import files
+from curation.recipe.dataset import load_dataset
+from curation.store.objects import Store
 from curation.stream.open import open_shards
 from tests.once import one_at_a_time
 
@@ -24,8 +29,42 @@ def folder(rendering: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     where = ["--root", str(root), "--catalog", "embedded"]
     with one_at_a_time(rendering):
         assert main.main(["build", *where, "--scheduler", "none", "--limit", "24"]) == 0
-    assert main.main(["pack", *where, "--scheduler", "none"]) == 0
+    recipe = root / "recipe.toml"  # with captions beside all else
+    recipe.write_text((files.folder("manifests") / "ssl4eo-s12-ml" / "recipe.toml").read_text() + CAPTIONS)
+    assert main.main(["pack", "--dataset", str(recipe), *where, "--scheduler", "none"]) == 0
     return root / "ssl4eo-s12-ml"
+
+
+CAPTIONS = """
+[annotations.captions]
+function = "captions"
+type = "json"
+[annotations.caption]
+function = "caption"
+type = "text"
+"""
+
+
+def test_all_that_captions_of_a_sample_tell_is_stored_and_what_dominates_is_told(folder: Path):
+    dataset = load_dataset(str(folder.parent / "recipe.toml"))
+    english, seen = words.of_bytes(dataset.annotations["captions"].source, "en"), 0
+    for key, made in packed.read(dataset, Store(folder), "captions"):
+        assert made is not None
+        for its in (made, *made["seasons"].values()):
+            facts = [StoredFact.from_json(name, value) for name, value in its["facts"].items()]
+            assert 3 <= len(its["captions"]) <= 5
+            for text, sources in zip(its["captions"], its["sources"], strict=True):
+                assert not checking.faults(text, english, facts), (key, text)
+                assert {*sources} == {*checking.facts_in(text, english, facts)}, (key, text)
+        # The recipe's seasons are those of the north.
+        turned = {"winter": "summer", "summer": "winter", "spring": "autumn", "autumn": "spring"}
+        for season, its in made["seasons"].items():
+            said = its["facts"].get("season", {}).get("value")  # none where radar was there a season before
+            assert said in (None, turned[season] if made["facts"].get("country") else season), key
+        seen += 1
+    assert seen > 10
+    said = [one["caption"] for split in ("train", "val") for one in open_shards(str(folder), split)]
+    assert len({*said}) == len(said) == seen
 
 
 def test_two_regions_several_zones_and_reasons(folder: Path):
@@ -39,7 +78,8 @@ def test_two_regions_several_zones_and_reasons(folder: Path):
 
 
 def test_every_sample_comes_exactly_once_whatever_the_workers(folder: Path):
-    split = open_shards(str(folder), "train", shuffle=True)
+    # The loader makes batches here, of what has one shape in all samples: captions are some more or fewer.
+    split = open_shards(str(folder), "train", shuffle=True, fields=["s2l2a_10m", "dem_30m"])
     expected = sorted(s["key"] for s in split)
     assert expected
     for workers in (0, 1, 2):

@@ -79,8 +79,8 @@ def test_the_page_runs_from_top_to_bottom(world: tiny.World, tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     assert len(run(page)) >= 6
     assert {p.name for p in tmp_path.iterdir()} == {
-        *("tiny", "europe.nc", "for-qgis", "s2.tif"),
-        *("points.csv", "recipe.toml", "own"),
+        *("tiny", "europe.nc", "for-qgis", "for-a-hub", "s2.tif"),
+        *("points.csv", "recipe.toml", "own", "for-clip", "seasons.html"),
     }
 
 

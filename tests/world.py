@@ -27,13 +27,18 @@ SIZE_M, STEP_M, LATTICE = 480, 1_080, 5
 BANDS = {10: ["B02", "B03", "B04", "B08"], 20: ["B05", "B06", "B07", "B8A", "B11", "B12"], 60: ["B01", "B09"]}
 ORDER = [b for bands in BANDS.values() for b in bands]
 
-RECIPE = """
+SUMMER = "summer = { start = 2021-06-01, end = 2021-09-01 }"
+
+
+def recipe(title: str, sources: str, rest: str = "", *, seasons: str = SUMMER) -> str:
+    """A recipe of places of a tiny world, in TOML, which ends with `rest`: other tables, or more keys of the last one."""
+    return f"""
 name = "tiny"
-title = "A tiny world with known answers"
+title = "{title}"
 seed = 7
 
 [grid]
-size_m = 480
+size_m = {SIZE_M}
 
 [places]
 sampler = "file"
@@ -41,17 +46,22 @@ file = "places.csv"
 regions = ["europe"]
 
 [seasons]
-summer = { start = 2021-06-01, end = 2021-09-01 }
-autumn = { start = 2021-09-01, end = 2021-12-01 }
+{seasons}
 
 [sources]
-s2l2a = {}
+{sources}
+{rest}"""
+
+
+RECIPE = recipe(
+    "A tiny world with known answers",
+    """s2l2a = {}
 s1rtc = {}
 dem = {}
 worldcover = { required = false }
 dynamicworld = { required = false }
-
-[quality]
+""",
+    """[quality]
 max_gap_days = 12
 
 [labels]
@@ -66,7 +76,9 @@ slab_patches = 4
 
 [pack]
 samples_per_shard = 5
-"""
+""",
+    seasons=f"{SUMMER}\nautumn = {{ start = 2021-09-01, end = 2021-12-01 }}",
+)
 
 
 def corner(row: int, col: int) -> tuple[int, int]:

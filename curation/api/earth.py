@@ -6,26 +6,29 @@ import contextlib
 from collections.abc import Iterator
 
 from curation.errors import CurationError, extras
-from curation.recipe.catalogs import EMBEDDED
+from curation.recipe.catalogs import EARTHS, EMBEDDED
 from curation.store import full
 
 
 @contextlib.contextmanager
-def served() -> Iterator[str]:
-    """URL of the embedded Earth's STAC API, for as long as the context lasts.
+def served(catalog: str = EMBEDDED) -> Iterator[str]:
+    """URL of the STAC API of an embedded Earth, for as long as the context lasts.
+
+    Args:
+        catalog: which of them.
 
     Raises:
         ConfigError: the extra `earth` is not installed.
         StorageError: there is no room for temporary files.
         CurationError: its server ends before it answers.
     """
-    extras.check("earth", f"catalog {EMBEDDED}")
+    extras.check("earth", f"catalog {catalog}")
     from curation import embedded  # not where another catalog is asked
 
     with contextlib.ExitStack() as stack:
         try:
             with full.temporary():
-                url = stack.enter_context(embedded.serve())
+                url = stack.enter_context(embedded.serve(earth=EARTHS[catalog]))
         except embedded.ServerError as err:
             raise CurationError(str(err)) from err
         yield url

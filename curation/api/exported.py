@@ -65,8 +65,8 @@ class ExportSteps(Steps):
             made.export("geotiff", "for-qgis", season="summer", select=["s2l2a_clear_fraction >= 0.95"])
 
         Args:
-            form: `geotiff`, `cog`, `netcdf`, `npz` or `stac`, of the patches of cubes that are ok; `parquet`, of
-                samples, and `kuro-siwo`, of samples of floods.
+            form: `geotiff`, `cog`, `netcdf`, `npz` or `stac`, of the patches of cubes that are ok; `parquet` and
+                `litdata`, of samples, and `kuro-siwo`, of samples of floods.
             to: a folder or URL of its own: a new or an empty one, or that of the same export.
             region: of those that are built: a name (several: `a+b`), a bbox or a file as it was built by, or `all`.
             season: one that is built (several with commas), `static`, or `all`.

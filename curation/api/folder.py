@@ -13,9 +13,16 @@ import xarray as xr
 
 from curation import pipeline
 from curation.api import calibrated, earth, labelled
+from curation.api.audited import AuditSteps
+from curation.api.captioned import CaptionSteps
+from curation.api.carded import CardSteps
+from curation.api.embedding import EmbedSteps
 from curation.api.exported import ExportSteps
+from curation.api.graphed import GraphSteps
 from curation.api.labelsteps import LabelSteps
 from curation.api.mended import MendSteps
+from curation.api.probed import ProbeSteps
+from curation.api.pruning import PruneSteps
 from curation.api.results import (
     BuildResult,
     EstimateResult,
@@ -27,8 +34,9 @@ from curation.api.results import (
     VerifyResult,
 )
 from curation.api.steps import naming, path_of
+from curation.api.viewed import ViewSteps
 from curation.cubes import open_cube, open_patch, selection
-from curation.errors import NoAccessError
+from curation.errors import ConfigError, NoAccessError
 from curation.pack import annotate
 from curation.pack import split as splits
 from curation.pack.labels import foreseen
@@ -37,7 +45,7 @@ from curation.places import parquet, rows
 from curation.places.locations import Locations
 from curation.places.regions import ALL, Region
 from curation.recipe import catalogs as recipes
-from curation.recipe.catalogs import EMBEDDED, Catalog, Catalogs
+from curation.recipe.catalogs import EARTHS, Catalog, Catalogs
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.recipe.lacking import missing_access
 from curation.store import paths
@@ -85,7 +93,19 @@ def load(
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
+class DatasetFolder(
+    LabelSteps,
+    MendSteps,
+    ExportSteps,
+    ViewSteps,
+    CaptionSteps,
+    CardSteps,
+    GraphSteps,
+    EmbedSteps,
+    ProbeSteps,
+    PruneSteps,
+    AuditSteps,
+):
     """A dataset where it is made. Its steps are safe to stop (Ctrl-C, a notebook's stop) and to call again.
 
     Each returns what the command prints. Where the command would end with another exit code than 0 they raise what is in
@@ -213,7 +233,7 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         searches = pipeline.searches(made.dataset, every, store)
 
         def has(catalog: Catalog, collection: str) -> bool:
-            return catalog.identity == EMBEDDED or searches.has(catalog, collection)  # which has all, and is not served
+            return catalog.identity in EARTHS or searches.has(catalog, collection)  # which has all, and is not served
 
         unknown = labelled.say_unknown(made.dataset, every, external.labels, has, allowed=True)
         found = estimate.estimates(Run(made.dataset, every, store, None, limit), asked, seasons)
@@ -284,24 +304,40 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         return result
 
     @telling.shown()
-    def report(self, out: str | Path | None = None) -> ReportResult:
-        """Draws one HTML page, written to `<root>/<dataset>/report.html` or to `out`."""
-        from curation.report import page
+    def report(
+        self, out: str | Path | None = None, *, scores: str | Path | None = None, features: str | Path | None = None
+    ) -> ReportResult:
+        """Draws one HTML page, written to `<root>/<dataset>/report.html` or to `out`; beside it the split as JSON.
 
-        return ReportResult(*page.write(self.dataset, self.store, path_of(out)))
+        Args:
+            out: a local file to write instead.
+            scores: CSV or Parquet with columns `key` (ids of samples) and `score`, which are drawn by distance.
+            features: likewise with any columns of numbers, whose variogram stands beside the buffer.
+        """
+        from curation.report import keyed, page
+        from curation.report.splits import OwnTables
+
+        own = OwnTables(
+            None if scores is None else keyed.scores(Path(scores)),
+            None if features is None else keyed.numbers(Path(features)),
+        )
+        return ReportResult(*page.write(self.dataset, self.store, path_of(out), own))
 
     @telling.shown()
-    def show(self, patch: str, out: str | Path | None = None, *, check: bool = True) -> ShowResult:
+    def show(
+        self, patch: str, out: str | Path | None = None, *, caption: bool = False, check: bool = True
+    ) -> ShowResult:
         """Draws one patch, `REGION/SEASON/ID`, written to `<ID>-<SEASON>.png` in the current folder or to `out`.
 
         Args:
             patch: as ledgers and logs name it.
             out: a local file to write instead.
+            caption: with the captions that its sample has in the shards, and the facts that each tells.
             check: raise where something of the patch is damaged, rather than return it.
         """
         from curation.report import show
 
-        shown = show.write(self.dataset, self.store, patch, path_of(out))
+        shown = show.write(self.dataset, self.store, patch, path_of(out), caption=caption)
         result = ShowResult(shown.where, shown.png, shown.damage)
         if check:
             result.raise_for_error()
@@ -313,6 +349,12 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         Nobody is asked: it is what `stac_queries/` and the environment say.
         """
         every = self._catalogs()
+        if recipes.asks_nobody(self.dataset):
+            columns = {n: ", ".join(spec.pick.place_columns) for n, spec in self.dataset.specs.items()}
+            own = "files of the dataset itself, which `curate import` reads; no catalog is asked for them"
+            return OffersResult(
+                {n: {recipes.CHIPS: f"by column {c}"} for n, c in columns.items()}, {recipes.CHIPS: own}
+            )
         known = [recipes.resolve(name, served_at="http://127.0.0.1") for name in recipes.table()]
         return OffersResult.of(self.dataset, every, list(dict.fromkeys([*known, *every.every])), recipes.unnamed())
 
@@ -344,18 +386,23 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
     def _read_from(self) -> contextlib.AbstractContextManager[Catalogs]:
         """Those asked for; the embedded Earth is served meanwhile where it has what annotations are read from."""
         stores = [its.spec.zarr for its in self.dataset.annotations.values() if its.spec.zarr]
-        served = any(EMBEDDED in its.by_catalog for its in stores)
+        served = any(EARTHS.keys() & set(its.by_catalog) for its in stores)
         return self._served() if served else contextlib.nullcontext(self._catalogs())
 
     @contextlib.contextmanager
     def _served(self) -> Iterator[Catalogs]:
         """Those asked for; the embedded Earth is served meanwhile, where it is one."""
-        if EMBEDDED not in recipes.named(self.dataset, self.catalog, self.catalogs).values():
+        asked = sorted(EARTHS.keys() & set(recipes.named(self.dataset, self.catalog, self.catalogs).values()))
+        if not asked:
             yield self._catalogs(None)
             return
+        if len(asked) > 1:
+            raise ConfigError(
+                f"catalogs {' and '.join(asked)}: are two Earths, of which no place has both: say one of them"
+            )
         with contextlib.ExitStack() as stack:
             with Doing("embedded Earth: starting its server", often_short=True):
-                url = stack.enter_context(earth.served())
+                url = stack.enter_context(earth.served(*asked))
             log.info("embedded Earth: %s", url)
             yield self._catalogs(url)
 

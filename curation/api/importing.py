@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +26,7 @@ from curation.store import paths
 from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
 from curation.work import telling
-from curation.work.progress import shown_bytes
+from curation.work.progress import Counting, Doing, shown_bytes
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +87,7 @@ def import_dataset(
     recipe says so. The recipe is then one for all other steps: `curation.load(recipe, root).verify()`.
 
     Args:
-        source: folder of chips, or a tar, Parquet or HDF5 file.
+        source: folder of chips, or a tar, Tortilla, Parquet or HDF5 file.
         recipe: for `curate import` (`manifests/README.md`).
         root: as of `load`.
         scheduler: likewise.
@@ -97,15 +99,22 @@ def import_dataset(
         ConfigError: source or recipe are none, or do not go together; or no sample is as stated.
         CurationError: a band's statistics are odd, or something failed.
     """
+    if "://" in str(source):
+        raise ConfigError(
+            f"{printable(str(source))}: a URL, expected a folder or file of this machine: get the dataset first"
+        )
     path, where = Path(recipe), Path(source).absolute()
     stated = recipes.read(path)
     dataset = load_dataset(str(path), str(where))
     made = DatasetFolder(dataset, str(root), None, scheduler, workers)
-    its = pipeline.foreign_set(stated, where, path, DRY if dry_run else None)
+    places = functools.partial(_counted, "import: where samples are")
+    its = pipeline.foreign_set(stated, where, path, DRY if dry_run else None, places)
     if not its.places:
         name, why = next(iter(its.lost.items()))
         raise ConfigError(f"{path}: [place]: no sample is of a place that is known, such as {name}: {why}")
-    look = pipeline.look(dataset, its, made.store, DRY if dry_run else LOOK)
+    most = DRY if dry_run else LOOK
+    with Doing(f"import: reading {counted(min(most, len(its.places)), 'sample')}", often_short=True):
+        look = pipeline.look(dataset, its, made.store, most, lambda samples, _: iter(samples))
     about = (its.scan.summary(stated), look, len(its.lost), _bytes(dataset) * len(its.scan.samples))
     result = ImportResult(*about)
     if not dry_run:
@@ -125,7 +134,7 @@ def _made(made: DatasetFolder, its: ForeignSet, look: ForeignLook) -> tuple[Buil
         raise CurationError(f"{made.dataset.path}: nothing is imported: {'; '.join(look.lines())}")
     for line in look.lines():
         log.warning("%s", line)
-    _check_same(made, look)
+    _check_same(made, its, look)
     _keep_places(made.dataset, its)
     _keep_lost(made.store, its)
     built = made.build(check=False)
@@ -133,16 +142,25 @@ def _made(made: DatasetFolder, its: ForeignSet, look: ForeignLook) -> tuple[Buil
     return built, made.pack() if complete or not built.failed else None
 
 
-def _check_same(made: DatasetFolder, look: ForeignLook) -> None:
-    """Passes where chips that were looked at are those that samples were built of: a build leaves these as they are."""
+def _check_same(made: DatasetFolder, its: ForeignSet, look: ForeignLook) -> None:
+    """Passes where chips are those that samples were built of: a build leaves these as they are."""
     store = made.store
-    for folder, season in cube_names(store):
-        for was, now in look.changed(Ledger.replay(store, folder, season).outcomes()):
-            raise ConfigError(
-                f"{made.dataset.path}: chips, or what the recipe says of them, have become others since they were built, "
-                f"such as {was}, by now {now}: what is built stays, and new samples would be of another release than "
-                "these. Import it under another [dataset] name, or delete what was built"
-            )
+    standing = [o for name in cube_names(store) for o in Ledger.replay(store, *name).outcomes()]
+    again = functools.partial(_counted, "import: reading again what has other files")
+    for was, now in pipeline.changed_chips(made.dataset, its, look, standing, store, again):
+        raise ConfigError(
+            f"{made.dataset.path}: chips, or what the recipe says of them, have become others since they were built, "
+            f"such as {was}, by now {now}: what is built stays, and new samples would be of another release than "
+            "these. Import it under another [dataset] name, or delete what was built"
+        )
+
+
+def _counted(title: str, things: Iterable[Any], total: int) -> Iterator[Any]:
+    """What it is given, and tells how much of it there was."""
+    with Counting(title, total, "sample") as count:
+        for its in things:
+            count.step()
+            yield its
 
 
 def _keep_places(dataset: Dataset, its: ForeignSet) -> None:

@@ -231,7 +231,9 @@ class OffersResult(Result):
 
     def notes(self) -> list[str]:
         """What lets one in at each catalog."""
-        return [f"{ASKED.strip()} is asked for it", *(f"{name}: {said}" for name, said in self.access.items())]
+        marks = any(what.endswith(ASKED) for of in self.offers.values() for what in of.values())
+        mark = [f"{ASKED.strip()} is asked for it"] if marks else []
+        return [*mark, *(f"{name}: {said}" for name, said in self.access.items())]
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -12,7 +12,7 @@ from curation.api.results import CheckResult
 from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.recipe import catalogs, sourcefiles
-from curation.recipe.catalogs import EMBEDDED, Catalog
+from curation.recipe.catalogs import EARTHS, Catalog
 from curation.recipe.sources import SourceSpec
 from curation.work import telling
 
@@ -67,9 +67,9 @@ def _named(spec: SourceSpec, path: Path) -> str:
 @contextlib.contextmanager
 def _served(spec: SourceSpec, text: str) -> Iterator[Catalog]:
     """The catalog; the embedded Earth is served meanwhile."""
-    if text != EMBEDDED:
+    if text not in EARTHS:
         is_its_own = spec.kind.holds_shapes and Path(text).is_dir()
         yield catalogs.of_files(spec, text) if is_its_own else catalogs.resolve(text)
         return
-    with earth.served() as url:
+    with earth.served(text) as url:
         yield catalogs.resolve(text, url)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from curation.build.context import SlabJob
 from curation.build.slab import tried
 from curation.errors.codes import Code
 from curation.model import STATIC, Location
-from curation.outcomes import PatchOutcome, Status
+from curation.outcomes import PatchOutcome, SourceOutcome, Status
 from curation.recipe.catalogs import resolve_all
 from curation.recipe.chips import MENDS
 from curation.recipe.dataset import Dataset
@@ -49,6 +50,30 @@ class BandSpread:
 
 
 @dataclass(frozen=True, slots=True)
+class BandOrder:
+    """Two bands of backscatter of which the cross-polarised is the brighter, as of no ground or water: there VV is, or HH.
+
+    What comes back turned is what was scattered more than once; whatever a surface does, it is less.
+    """
+
+    source: str
+    cross: str
+    along: str
+    """Bands."""
+    cross_median: float
+    along_median: float
+    """Over the samples that were read."""
+    unit: str
+    """Of the files."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source}: {self.cross} has a median of {self.cross_median:.4g}, {self.along} of {self.along_median:.4g} "
+            f"({self.unit}), expected {self.along} to be the brighter"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ForeignLook:
     """What some samples of a foreign dataset come to."""
 
@@ -62,30 +87,54 @@ class ForeignLook:
     """Likewise → the first of them, and what was found."""
     spreads: tuple[BandSpread, ...] = ()
     """Of bands of measured values, over those that are as stated."""
-    chips: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    """Sample and source → its chip, with the hash of its pixels, as a ledger has it; of those that are as stated."""
+    measured: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    """As `refused` → the least and the greatest that was measured of these, where that is a number."""
+    swapped: tuple[BandOrder, ...] = ()
+    """Bands that may be stated in another order than files have."""
+    chips: dict[tuple[str, str], SourceOutcome] = field(default_factory=dict)
+    """Sample and source → what would become of its chip, of those that could be read."""
 
     @property
-    def odd(self) -> list[BandSpread]:
-        """Bands whose statistics would be those of something else."""
-        return [s for s in self.spreads if s.is_odd]
-
-    def changed(self, standing: Iterable[PatchOutcome]) -> Iterator[tuple[str, str]]:
-        """What was built of a sample, and its chip as it was read now, of each that has become another."""
-        for outcome in standing:
-            for source, was in outcome.sources.items():
-                now = self.chips.get((outcome.id, source))
-                if now is not None and was.status is Status.OK and was.scenes != now:
-                    yield f"{source} of {outcome.id}: {' '.join(was.scenes)}", " ".join(now)
+    def odd(self) -> list[str]:
+        """What is odd of all samples together, a line each, with what to do: nothing is imported as long as something is."""
+        wide = [f"{Code.ODD_SPREAD}: {s}; {MENDS[Code.ODD_SPREAD]}" for s in self.spreads if s.is_odd]
+        return wide + [f"{Code.BAND_ORDER}: {s}; [sources.{s.source}] {MENDS[Code.BAND_ORDER]}" for s in self.swapped]
 
     def lines(self) -> list[str]:
         """For a person: what is refused, each with what would mend it, and what is odd."""
         out = []
         for (source, code), n in self.refused.most_common():
             hint = MENDS.get(Code(code)) if code in set(Code) else None
-            out.append(f"{source}: {code}: {n} of {self.read}, such as {self.examples[source, code]}")
+            found = f"{n} of {self.read}{self._measured(source, code)}"
+            out.append(f"{source}: {code}: {found}, such as {self.examples[source, code]}")
             out[-1] += f"; [sources.{source}] {hint}" if hint else ""
-        return out + [f"{Code.ODD_SPREAD}: {s}; {MENDS[Code.ODD_SPREAD]}" for s in self.odd]
+        return out + self.odd
+
+    def _measured(self, source: str, code: str) -> str:
+        """From what to what it was, where it was not always the same, so that all may be mended at once."""
+        low, high = self.measured.get((source, code), (0.0, 0.0))
+        return f", {low:.6g} to {high:.6g} m beside" if code == Code.CHIP_PLACE and low != high else ""
+
+
+def changed(
+    chips: Mapping[tuple[str, str], SourceOutcome], standing: Iterable[PatchOutcome]
+) -> Iterator[tuple[str, str]]:
+    """What became of a sample's chip when it was built, and what would now, of each of which that is something else.
+
+    Args:
+        chips: as they are now.
+        standing: as they were built; what failed then is tried again anyway.
+    """
+    for outcome in standing:
+        for source, was in outcome.sources.items():
+            now = chips.get((outcome.id, source))
+            if now is not None and was.status in (Status.OK, Status.REJECTED) and _what(was) != _what(now):
+                yield f"{source} of {outcome.id}: {_what(was)}", _what(now)
+
+
+def _what(of: SourceOutcome) -> str:
+    """The chip with the hash of its pixels, or why it is refused."""
+    return " ".join(of.scenes) if of.status is Status.OK else f"{of.status.name.lower()}: {of.code}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +155,7 @@ class ForeignSet:
         return chipscan.table(self.foreign, ordered, self.places)
 
 
-def found(foreign: ForeignRecipe, source: Path, recipe: Path, most: int | None, progress: Progress) -> ForeignSet:
+def foreign_set(foreign: ForeignRecipe, source: Path, recipe: Path, most: int | None, progress: Progress) -> ForeignSet:
     """The dataset; with `most` the places of so many samples alone, evenly over all. Raises as `chipscan.scan` does."""
     scan = chipscan.scan(foreign, source, recipe)
     asked = evenly(scan.samples, most)
@@ -137,17 +186,54 @@ def look(dataset: Dataset, its: ForeignSet, store: Store, most: int, progress: P
     for outcome, pixels in progress(_tried(dataset, its, some, store), len(some)):
         ok += outcome.status is Status.OK
         for source, of in outcome.sources.items():
-            if of.status is Status.OK:
-                out.chips[outcome.id, source] = of.scenes
+            if of.status is not Status.FAILED:
+                out.chips[outcome.id, source] = of
             key = (source, str(of.code))
             if of.status is not Status.OK and of.code != Code.UPSTREAM:
                 out.refused[key] += 1
                 out.examples.setdefault(key, f"{outcome.id}: {of.cause or 'no chip of it'}")
+                if of.value is not None:
+                    low, high = out.measured.get(key, (of.value, of.value))
+                    out.measured[key] = min(low, of.value), max(high, of.value)
         for key, sample in pixels.items():
             values.setdefault(key, []).append(sample)
     wide = {n for n, s in its.foreign.sources.items() if s.mend.spread == "wide"}
     spreads = [_spread(*key, np.concatenate(of), is_wide=key[0] in wide) for key, of in values.items()]
-    return dataclasses.replace(out, ok=ok, spreads=tuple(s for s in spreads if s is not None))
+    swapped = _swapped(dataset, its.foreign, {key: np.concatenate(of) for key, of in values.items()})
+    return dataclasses.replace(out, ok=ok, spreads=tuple(s for s in spreads if s is not None), swapped=tuple(swapped))
+
+
+def _swapped(
+    dataset: Dataset, foreign: ForeignRecipe, values: Mapping[tuple[str, str], NDArray[np.float64]]
+) -> Iterator[BandOrder]:
+    """Cross-polarised bands that are brighter than what was sent and received alike, of sources that do not say so."""
+    for (source, cross), its in values.items():
+        spec, use = dataset.specs[source], foreign.sources[source]
+        sent = (spec.band(cross).polarisation or "")[:1]
+        if spec.band(cross).polarisation in (None, sent * 2) or use.mend.order == "stated":
+            continue
+        for along in (b for of, b in values if of == source and spec.band(b).polarisation == sent * 2):
+            medians = [float(np.median(v)) for v in (its, values[source, along]) if v.size]
+            if len(medians) == 2 and medians[0] > medians[1]:
+                in_files = [10 * math.log10(m) if use.decibels else m for m in medians]
+                yield BandOrder(source, cross, along, in_files[0], in_files[1], use.arrays[0].unit)
+
+
+def again(
+    dataset: Dataset, its: ForeignSet, names: Collection[str], store: Store, progress: Progress
+) -> dict[tuple[str, str], SourceOutcome]:
+    """What would become of the chips of some samples now, of those that can be read; nothing is stored.
+
+    Args:
+        dataset: as of `look`.
+        its: likewise.
+        names: ids of the samples.
+        store: is not asked for anything.
+        progress: is told of each.
+    """
+    some = [s for s in its.scan.samples if s.id in names and s.id in its.places]
+    tried = progress((outcome for outcome, _ in _tried(dataset, its, some, store)), len(some))
+    return {(o.id, n): of for o in tried for n, of in o.sources.items() if of.status is not Status.FAILED}
 
 
 def _spread(source: str, band: str, values: NDArray[np.float64], *, is_wide: bool) -> BandSpread | None:

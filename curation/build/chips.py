@@ -23,6 +23,7 @@ from curation.outcomes import Reject
 from curation.places import grid
 from curation.read import archive
 from curation.read.chipform import ChipPixels, ChipReader
+from curation.recipe import foreignsource
 from curation.recipe.arrays import ArraySpec
 from curation.recipe.chips import BAND, SIGNED, MendSpec
 from curation.recipe.ranges import FILLS
@@ -120,16 +121,35 @@ def _placed(mend: MendSpec, array: ArraySpec, chip: ChipPixels, side: int, place
     its = chip.transform if mend.pixel_m is None else _of_pixels(chip.transform, mend.pixel_m)
     rows, columns = chip.pixels.shape[1:]
     wanted = side * array.res_m
+    limit = mend.within_m if mend.within_m is not None else array.res_m / 2
     for count, width in ((columns, its.a), (rows, -its.e)):
         if abs(count * width - wanted) > _WHOLE_PX * array.res_m:
             text = f"{count} pixels of {width:.6g} m are {count * width:.6g} m, expected {wanted:.6g} m"
+            text += _also(array, chip, side, place, limit)
             raise Reject(Code.CHIP_FOOTPRINT, abs(count * width), cause=text)
     beside = _beside_m(its, chip.epsg or 0, wanted, place)
-    limit = mend.within_m if mend.within_m is not None else array.res_m / 2
     if not beside <= limit:
         text = f"a corner lies {beside:.6g} m beside its sample's, expected {limit:.6g} m at most"
         raise Reject(Code.CHIP_PLACE, beside, cause=text)
     return beside
+
+
+def _also(array: ArraySpec, chip: ChipPixels, side: int, place: Location, limit_m: float) -> str:
+    """What is wrong with a chip, too, whose transform has pixels of another size; empty where nothing is."""
+    rows, columns = chip.pixels.shape[1:]
+    if (rows, columns) != (side, side):
+        return (
+            f"; nor has it the {side} × {side} pixels of {array.label}, so that its res_m or the footprint is another"
+        )
+    assert chip.transform is not None
+    assert array.res_m is not None
+    beside = _beside_m(_of_pixels(chip.transform, array.res_m), chip.epsg or 0, side * array.res_m, place)
+    if beside <= limit_m:
+        return ""
+    return (
+        f"; with pixels of {array.res_m:g} m a corner lies {beside:.6g} m beside its sample's, expected {limit_m:.6g} m at "
+        f"most: say pixel_m = {array.res_m:g} with within_m, or georeference = 'ignore' alone"
+    )
 
 
 def _check_north_up(transform: Affine) -> None:
@@ -235,8 +255,11 @@ def _check_values(rules: ChipRules, array: ArraySpec, values: NDArray[Any], miss
                 Code.UNDECLARED_NODATA, float(odd[0]), cause=f"band {band} holds {odd[0]:.9g}, and nothing near"
             )
         if odd.size:
-            wanted = f"{limits[0]:g} to {limits[1]:g} of {array.unit}"
-            text = f"band {band} holds {odd[0]:.9g} to {odd[-1]:.9g}, expected {wanted}"
+            unit = foreignsource.unit_of_files(array.unit, decibels=rules.decibels)
+            text = (
+                f"band {band} holds {odd[0]:.9g} to {odd[-1]:.9g}, expected {limits[0]:g} to {limits[1]:g} of the unit "
+            )
+            text += f"that is stated, {unit!r}"
             raise Reject(Code.UNIT_RANGE, float(odd[-1]), cause=text)
 
 

@@ -24,11 +24,10 @@ from curation.errors.words import counted, did_you_mean
 from curation.model import Location
 from curation.outcomes import Reject
 from curation.places import grid, tablefile
-from curation.read import archive
+from curation.read import archive, tortilla
 from curation.read.chipform import ChipReader
 from curation.recipe.chips import BAND
-from curation.recipe.columns import called
-from curation.recipe.foreign import ADDRESS, SHARES_COLUMN, ForeignRecipe
+from curation.recipe.foreign import ADDRESS, SHARES_COLUMN, ForeignRecipe, carried_as
 from curation.recipe.foreignsource import LABEL, chip_column
 
 THREADS = 8
@@ -93,6 +92,7 @@ def scan(foreign: ForeignRecipe, source: Path, recipe: Path) -> ForeignScan:
         ConfigError: it has none, a sample has two chips of a source, or table and split do not go together.
     """
     found = _matched(foreign, source, recipe)
+    _check_cells(foreign, archive.base_of(source), found, recipe)
     if foreign.table is None:
         ids = dict.fromkeys(name for of in found.addresses.values() for name in of)
         every = [(name, found.of(dict.fromkeys(foreign.sources, name)), found.row(name)) for name in ids]
@@ -151,12 +151,27 @@ def _matched(foreign: ForeignRecipe, source: Path, recipe: Path) -> MatchedFiles
                     f"{recipe}: [sources.{name}] files: sample {match['id']!r} is {found.labels[match['id']]!r} and "
                     f"{match[LABEL]!r} by its paths: expected one label; give each an id of its own"
                 )
+    if not total:
+        raise ConfigError(f"{source}: no file is in it; expected a folder of chips, a tar, Tortilla, Parquet or HDF5")
     if empty := [name for name, of in out.items() if not of]:
         raise ConfigError(
             f"{recipe}: [sources.{empty[0]}] files = {foreign.sources[empty[0]].files!r}: none of {counted(total, 'file')} "
             f"of {source} is called so{f', the first is {example}' if example else ''}"
         )
     return found
+
+
+def _check_cells(foreign: ForeignRecipe, base: Path, found: MatchedFiles, recipe: Path) -> None:
+    """Passes where files of rows have the column that a source's chips are in. Raises ConfigError that names theirs."""
+    for name, use in foreign.sources.items():
+        if (cell := cast(ChipReader, use.form).cell) is None:
+            continue
+        for file in dict.fromkeys(archive.split(a)[0] for a in found.addresses[name].values() if archive.split(a)[1]):
+            if cell not in (known := pq.read_schema(base / file).names):
+                raise ConfigError(
+                    f"{recipe}: [sources.{name}] form: {file} has no column {cell!r}; {did_you_mean(cell, known)}columns: "
+                    f"{', '.join(known)}; say form = {{ name = {use.form.name!r}, key = … }}"
+                )
 
 
 def _unique(
@@ -231,10 +246,19 @@ def _table_file(name: str, source: Path, recipe: Path) -> Path:
 
 
 def _rows_of_chips(base: Path, pattern: str, recipe: Path) -> list[dict[str, Any]]:
-    """Rows of Parquet files that hold chips, without these, each with its address."""
+    """Rows of Parquet files that hold chips, without these, or of tables of Tortilla files, each with its address."""
     out: list[dict[str, Any]] = []
     for path in sorted(base.glob(pattern)):
-        schema = pq.read_schema(path)
+        if path.suffix.lower() in tortilla.ENDINGS:
+            name = path.relative_to(base).as_posix()
+            out += [{**row, ADDRESS: f"{name}{archive.INNER}{row[tortilla.ID]}"} for row in _items(path)]
+            continue
+        try:
+            schema = pq.read_schema(path)
+        except (pa.ArrowException, OSError) as err:
+            raise ConfigError(
+                f"{recipe}: [table] rows = {pattern!r}: {path}: no Parquet file: {one_line(err)}"
+            ) from err
         plain = [f.name for f in schema if not pa.types.is_nested(f.type) and not pa.types.is_binary(f.type)]
         name = path.relative_to(base).as_posix()
         rows = pq.read_table(path, columns=plain).to_pylist() if plain else [{}] * pq.read_metadata(path).num_rows
@@ -244,7 +268,17 @@ def _rows_of_chips(base: Path, pattern: str, recipe: Path) -> list[dict[str, Any
     return out
 
 
+def _items(path: Path) -> list[dict[str, Any]]:
+    """The table of a Tortilla file. Raises ConfigError where it has none."""
+    try:
+        return tortilla.rows(path)
+    except (OSError, ValueError, pa.ArrowException) as err:
+        raise ConfigError(f"{path}: no Tortilla file: {one_line(err)}") from err
+
+
 def _records(path: Path, ids: Sequence[str]) -> list[dict[str, Any]]:
+    if path.suffix.lower() in tortilla.ENDINGS:
+        return _items(path)
     if path.suffix.lower() == ".json":
         try:
             rows = json.loads(path.read_bytes())
@@ -252,6 +286,8 @@ def _records(path: Path, ids: Sequence[str]) -> list[dict[str, Any]]:
             raise ConfigError(f"{path}: not JSON: {err}") from err
         if isinstance(rows, list) and all(isinstance(r, dict) for r in rows):
             return cast(list[dict[str, Any]], rows)
+        if not (isinstance(rows, dict) and "type" in rows):
+            raise ConfigError(f"{path}: JSON of something else, expected a list of objects, one a sample, or GeoJSON")
     frame = tablefile.read(path, texts=ids).frame
     frame = frame.drop(columns=[c for c in ("geometry",) if c in frame])
     return list(pa.Table.from_pandas(frame, preserve_index=False).to_pylist())
@@ -335,9 +371,9 @@ def table(foreign: ForeignRecipe, samples: Iterable[ForeignSample], found: Mappi
     else:
         columns |= {key: [getattr(found[s.id], key) for s in mine] for key in ("epsg", "x0_m", "y0_m")}
     columns |= {chip_column(n): [s.addresses.get(n, "") for s in mine] for n in foreign.sources}
-    columns |= {called(c): _values([s.row.get(c) for s in mine], c) for c in foreign.carried}
+    columns |= {carried_as(c): _values([s.row.get(c) for s in mine], c) for c in foreign.carried}
     if foreign.split is not None:  # by whose values, as text, sides are told
-        columns[called(foreign.split.column)] = [str(s.row[foreign.split.column]) for s in mine]
+        columns[carried_as(foreign.split.column)] = [str(s.row[foreign.split.column]) for s in mine]
     if foreign.labels.names is not None:
         columns[SHARES_COLUMN] = [_shares(foreign, s) for s in mine]
     out = io.BytesIO()

@@ -47,17 +47,14 @@ class RasterKind(Kind):
     ) -> tuple[NDArray[Any], bool]:
         """(band, y, x) of an array, and whether any band was warped."""
         array = source.arrays[name]
-        bands, warped = [], False
-        for band in array.bands:
-            assets = assets_of(source, band, scenes)
-            pixels, was_warped = slab.reader.read(
-                assets, array, place, zero_is_nodata=self.zero_is_nodata, between_known=self.between_known
-            )
-            if np.issubdtype(pixels.dtype, np.floating) and not np.isfinite(pixels).all():
+        bands = [assets_of(source, band, scenes) for band in array.bands]
+        pixels, warped = slab.reader.read_bands(
+            bands, array, place, zero_is_nodata=self.zero_is_nodata, between_known=self.between_known
+        )
+        for assets, its in zip(bands, pixels, strict=True):
+            if np.issubdtype(its.dtype, np.floating) and not np.isfinite(its).all():
                 raise ReadError(f"{assets[0].href}: holds NaN or infinity, expected finite values or {array.nodata:g}")
-            bands.append(pixels)
-            warped |= was_warped
-        return np.stack(bands), warped
+        return pixels, warped
 
     def measured_of(self, source: Source, place: Location, pixels: Pixels) -> dict[str, Any]:
         """Nothing, unless the kind says what."""
@@ -72,8 +69,11 @@ def assets_of(source: Source, band: str, scenes: Sequence[Scene]) -> list[Asset]
     """The files of a band, one of each scene, as a reader wants them."""
     number = source.form.asset_bands.get(band, 1) if source.form else 1
     values = source.spec.values(band)
+    # What a source has pixels in is no transparency: GDAL calls the fourth band of 8 bits so, which may be infrared.
+    measured = {b for array in source.spec.arrays if array.is_data for b in array.bands}
+    data = source.form.beside(band, measured) if source.form else frozenset()
     return [
-        Asset(s.hrefs[band], source.sign, number, rank.held(s.geometry), source.base, source.access, values)
+        Asset(s.hrefs[band], source.sign, number, rank.held(s.geometry), source.base, source.access, values, data)
         for s in scenes
     ]
 
@@ -81,7 +81,7 @@ def assets_of(source: Source, band: str, scenes: Sequence[Scene]) -> list[Asset]
 def read_all(slab: Slab, source: Source, place: Location, scenes: Sequence[Scene]) -> tuple[Pixels, bool, float]:
     """All arrays of a source, whether any was warped, and the least valid fraction."""
     pixels, warped, valid = {}, False, 1.0
-    slab.reader.prefetch([source.files.reads(source, place, scenes)])  # all of it at a time, where nobody foresaw it
+    slab.reader.prefetch(source.files.reads(source, place, scenes))  # all of it at a time, where nobody foresaw it
     for name, array in source.arrays.items():
         pixels[name], was_warped = source.files.pixels(slab, source, place, name, scenes)
         warped |= was_warped

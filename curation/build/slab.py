@@ -26,6 +26,7 @@ from curation.cubes.chunks import chunk_hash, joined_hashes
 from curation.cubes.cube import Cube
 from curation.outcomes import PatchOutcome
 from curation.places.locations import Locations
+from curation.read.heads import Heads
 from curation.read.reader import Read, Reader
 from curation.read.swath import Swaths
 from curation.recipe.dataset import Dataset
@@ -68,7 +69,8 @@ def build_slab(job: SlabJob) -> SlabReceipt:
     cube = Cube(job.dataset, job.region, job.season, Locations.of(job.locations))
     found = before.read(job, cube)
     chunks, rows, outcomes = found.chunks, found.rows, found.outcomes
-    with _readers(job) as (reader, swaths):
+    heads = _heads(job)
+    with _readers(job, heads) as (reader, swaths):
         slab = _slab(job, reader, swaths, cube, found.standing)
         slots = {p.id: slot for slot, p in enumerate(job.locations)}
         for patch, outcome in _together(reader, [build_patch(slab, p) for p in job.locations if p.id in job.todo]):
@@ -82,6 +84,7 @@ def build_slab(job: SlabJob) -> SlabReceipt:
             outcomes[location.id] = outcome
             rows[slot] = patch.facts | facts.outcome_facts(outcome)
             log.debug("%s/%s/%s: %s", job.folder, job.season, location.id, outcome.reason)
+    heads.publish()
     hashed = zip(job.locations, cube.row_hashes(rows), strict=True)
     decided = [dataclasses.replace(outcomes[p.id], facts=found) for p, found in hashed if p.id in outcomes]
     objects = cube.slab_objects(job.slab, chunks, rows) | _emptied(job, cube, chunks)
@@ -91,16 +94,22 @@ def build_slab(job: SlabJob) -> SlabReceipt:
         tuple(decided),
         tuple(map(StoredObject.of, receipts)),
         _excluded_ids(slab, job.prior),
+        tuple(s.name for s in cube.sources),
     )
     return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, peak_bytes())
 
 
+def _heads(job: SlabJob) -> Heads:
+    """Heads of scenes' files that the dataset keeps, wherever its catalogs are asked by now."""
+    return Heads(job.store, {c.base: c.identity for c in job.catalogs.every if "://" in c.base})
+
+
 @contextlib.contextmanager
-def _readers(job: SlabJob) -> Iterator[tuple[Reader, Swaths]]:
+def _readers(job: SlabJob, heads: Heads) -> Iterator[tuple[Reader, Swaths]]:
     """What reads a job's files."""
     ahead_bytes, folders = job.dataset.recipe.fetch.ahead_mb * 10**6, job.dataset.local_folders()
     with (
-        Reader(job.catalogs.default.base, ahead_bytes, job.per_host, folders) as reader,
+        Reader(job.catalogs.default.base, ahead_bytes, job.per_host, folders, heads) as reader,
         Swaths(job.catalogs.default.base, ahead_bytes, per_host=job.per_host, folders=folders) as swaths,
     ):
         yield reader, swaths
@@ -109,7 +118,7 @@ def _readers(job: SlabJob) -> Iterator[tuple[Reader, Swaths]]:
 def tried(job: SlabJob) -> Iterator[tuple[Patch, PatchOutcome]]:
     """What the patches of a job come to, as a build has them; nothing is stored."""
     cube = Cube(job.dataset, job.region, job.season, Locations.of(job.locations))
-    with _readers(job) as (reader, swaths):
+    with _readers(job, _heads(job)) as (reader, swaths):
         slab = _slab(job, reader, swaths, cube, {})
         yield from _together(reader, [build_patch(slab, p) for p in job.locations if p.id in job.todo])
 
@@ -219,12 +228,11 @@ def _together(reader: Reader, works: Sequence[Reading[T]]) -> Iterator[T]:
     begun: list[tuple[Reading[T], list[Read]]] = [(work, []) for work in works]
     while begun:
         later = []
-        while begun:
-            count = reader.prefetch([wants for _, wants in begun])
-            for work, _ in begun[:count]:
-                try:
-                    later.append((work, next(work)))
-                except StopIteration as done:
-                    yield done.value
-            begun = begun[count:]
+        for number in reader.ahead([wants for _, wants in begun]):
+            work, _ = begun[number]
+            try:
+                later.append((work, next(work)))
+                reader.ask_heads(later[-1][1])  # while others read what they wait for
+            except StopIteration as done:
+                yield done.value
         begun = later

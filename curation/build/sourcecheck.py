@@ -94,7 +94,9 @@ class _Header:
     """Height of a pixel on the ground."""
     gaps: float | bool
     alpha: int | None
-    """Band that says how transparent pixels are."""
+    """Band that is called transparency."""
+    has_data: bool
+    """Whether the source has pixels in that band, so that it is none."""
     outline: shapely.Polygon
     repeats: float
     """Pixels along a side that each are one of the original: 1 where the image was not enlarged."""
@@ -132,6 +134,11 @@ def check(spec: SourceSpec, file: str, catalog: Catalog) -> Checked:
     cloud = "" if scene.cloud_pct is None else f", cloud cover {scene.cloud_pct:g} %"
     time = "no time" if form.file is not None and scene.time == NO_TIME else iso(scene.time)
     out.found.append(f"item: {scene.id}, {time}, around {middle.x:.4f}, {middle.y:.4f} (lon, lat){cloud}")
+    if spec.limits_cloud and form.cloud_cover and scene.cloud_pct is None and not catalog.is_file:
+        out.wrong.append(
+            f"item {scene.id} states no eo:cloud_cover, by which a build asks for what is not too cloudy: servers leave out "
+            "what does not state it, so that nothing would be found; say cloud_cover = false in the catalog's form"
+        )
     try:
         place = _place(spec, middle)
     except CurationError as err:
@@ -222,7 +229,8 @@ def _header(asset: Asset, raster: Raster) -> _Header:
     return _Header(
         str(raster.dtype), raster.bands, raster.width, raster.height, raster.crs,
         _named(raster), raster.epsg, t, math.hypot(t.b, t.e) * unit_m,
-        raster.gaps(asset.band), raster.alpha, outline(t, raster.width, raster.height, raster.crs),
+        raster.gaps(asset.band, asset.data), raster.alpha, raster.alpha in asset.data,
+        outline(t, raster.width, raster.height, raster.crs),
         _repeats(raw), _wrapped(raw),
     )  # fmt: skip
 
@@ -261,12 +269,6 @@ def _differences(
     """What a file, its item and the source say differently of a band."""
     if array.res_m is not None and abs(its.res_m / array.res_m - 1) > RES_TOLERANCE:
         yield f"{band}: pixels of {its.res_m:.4g} m, the source says {array.res_m:g} m: say res_m = {its.res_m:.4g}"
-    if array.is_data and its.alpha is not None and its.alpha == form.asset_bands.get(band, 1):
-        yield (
-            f"{band}: its file calls this band {its.alpha} transparency: where it is 0 all of its bands are missing, and "
-            "its numbers are no data. If they are, write the file with that band as unspecified: gdal_translate "
-            f"-colorinterp_{its.alpha} undefined"
-        )
     if array.is_data and its.repeats > 1:
         yield (
             f"{band}: the image was enlarged: of its {its.width} × {its.height} pixels each {its.repeats:.3g} along a side "
@@ -381,7 +383,9 @@ def _look_at_pixels(
     one = dataclasses.replace(source, arrays={name: array.model_copy(update={"bands": [band]})})
     values = array.values(band)
     known = (
-        f"transparency in band {its.alpha}"
+        f"band {its.alpha} called transparency, and read as data, as asset_bands says"
+        if its.has_data
+        else f"transparency in band {its.alpha}"
         if its.alpha
         else "a mask"
         if its.gaps is True

@@ -212,8 +212,9 @@ class _Walk:
         while left and self.masks < most and len(self.faults) < most:
             batch, left = left[: most - self.masks], left[most - self.masks :]
             wanted = [s for s in batch if s.id not in self.slab.excluded]
+            likely = [] if self.masks or self.is_over else self._likely(wanted)
             self.masks += len(batch) - len(wanted)
-            yield [r for s in wanted for r in masks.reads(self.anchor, self.patch.location, [s])]
+            yield [r for s in wanted for r in masks.reads(self.anchor, self.patch.location, [s])] + likely
             for scene in wanted:
                 trial = Patch(self.patch.location)
                 try:
@@ -230,17 +231,31 @@ class _Walk:
         self.unread += sum(s.id not in self.slab.excluded for s in left)
         return found
 
-    def _passes(self, found: _Measured) -> Reading[bool]:
-        """Whether the candidate passes by its followers and bands, too, and is the one wanted; the patch then has them."""
+    def _likely(self, scenes: Sequence[Scene]) -> list[Read]:
+        """What will likely be read once the first masks are: of a candidate that has no equal, and of the fewest clouds.
+
+        What is asked for in vain is heads of one scene's files, once for all patches of a slab that it is the first for.
+        """
+        if len(scenes) != 1 or (cloud_pct := scenes[0].cloud_pct) is None or cloud_pct >= rank.CLOUD_STEP_PCT:
+            return []
+        return [read._replace(is_likely=True) for read in self._reads_of(scenes[0])]
+
+    def _reads_of(self, scene: Scene) -> list[Read]:
+        """What trying a candidate whose mask is read will read."""
         slab, location, anchor = self.slab, self.patch.location, self.anchor
-        scene, trial = found.scene, found.trial
-        if any(rank.at_once(scene, other) for other in self.before):
-            return False
-        yield [
+        return [
             *offset.looks(slab, anchor, scene),
             *anchor.files.reads(anchor, location, [scene], "bands"),
             *_reads_with(slab, location, anchor, scene),
         ]
+
+    def _passes(self, found: _Measured) -> Reading[bool]:
+        """Whether the candidate passes by its followers and bands, too, and is the one wanted; the patch then has them."""
+        slab, anchor = self.slab, self.anchor
+        scene, trial = found.scene, found.trial
+        if any(rank.at_once(scene, other) for other in self.before):
+            return False
+        yield self._reads_of(scene)
         stage, blame = Stage.PARTNER_PIXELS, anchor
         try:
             for blame in self.followers:
@@ -268,7 +283,7 @@ class _Walk:
             self.before.append(scene)
             return False
         self.patch.pixels |= trial.pixels
-        self.patch.facts = trial.facts
+        self.patch.facts |= trial.facts
         self.patch.sources |= trial.sources
         return True
 
@@ -310,7 +325,7 @@ class _Walk:
             raise SourceError(its.name) from err
         every = self.refusals or [Refusal(Stage.PARTNER, its.name, why) for _, its, why in self.ruled_out]
         nearest = furthest(every) if every else None
-        self.patch.facts = nearest.facts if nearest else {}
+        self.patch.facts |= nearest.facts if nearest else {}
         if self.unread:
             raise Reject(Code.EXHAUSTED, self.unread)
         if nearest is None and not self.before:

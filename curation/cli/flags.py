@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import curation
 from curation.api import folder, labelsteps
-from curation.cli import standing
+from curation.cli import auditing, captioned, measuring, probing, pruning, standing, viewing
 from curation.cli.verbs import (
     do_build,
     do_catalogs,
@@ -48,9 +48,16 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:  # told here, by the parser of the verb: with the usage of all verbs nobody is helped
+            self.error(f"{' '.join(unknown)}: no argument of this verb; {self.prog} --help says what it takes")
+        return found, unknown
+
 
 VERBS = (
-    *("build", "locate", "labels", "pack", "verify", "report", "show", "worst", "export"),
+    *("build", "locate", "labels", "pack", "verify", "report", "show", "worst", "export", "view"),
+    *("graph", "embed", "distance", "probe", "prune", "audit", "captions", "card", "publish"),
     *("diff", "gc", "catalogs", "source", "import", "init"),
 )
 
@@ -225,6 +232,15 @@ def make_parser() -> _Parser:
         description="Draws what is in the dataset as one HTML page.",
     )
     report.add_argument("--out", type=Path, metavar="FILE", help="default: <root>/<dataset>/report.html")
+    report.add_argument(
+        "--scores",
+        type=Path,
+        metavar="FILE",
+        help="CSV or Parquet of key and score of samples: drawn by distance to train",
+    )
+    report.add_argument(
+        "--features", type=Path, metavar="FILE", help="CSV or Parquet of key and numbers of samples: their variogram"
+    )
     report.set_defaults(run=do_report)
 
     show = verbs.add_parser(
@@ -247,11 +263,24 @@ def make_parser() -> _Parser:
         metavar="FILE",
         help="default: <ID>-<SEASON>.png in the current folder, whose path is printed",
     )
+    show.add_argument(
+        "--caption",
+        action="store_true",
+        help="with the captions that its sample has in the shards, and the facts that each tells",
+    )
     show.set_defaults(run=do_show)
 
     standing.add_mended(verbs, common)
     standing.add_export(verbs, [common, work])
+    standing.add_published(verbs, common, work)
+    viewing.add_view(verbs, [common, work])
+    standing.add_graph(verbs, common)
+    measuring.add(verbs, common, work)
+    probing.add_probe(verbs, common)
+    pruning.add(verbs, common)
+    auditing.add_audit(verbs, common)
     standing.add_import(verbs, work)
+    captioned.add(verbs, common)
 
     catalogs = verbs.add_parser(
         "catalogs",

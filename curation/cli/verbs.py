@@ -7,7 +7,9 @@ import logging
 import re
 import sys
 from collections.abc import Sequence
+from typing import Any
 
+from curation.api.distance import distance
 from curation.api.folder import DatasetFolder, load
 from curation.api.importing import import_dataset
 from curation.api.mended import diff
@@ -125,7 +127,7 @@ def do_verify(args: argparse.Namespace) -> int:
 
 def do_report(args: argparse.Namespace) -> int:
     """Draws the page of a dataset."""
-    return _printed(_loaded(args).report(args.out))
+    return _printed(_loaded(args).report(args.out, scores=args.scores, features=args.features))
 
 
 def do_show(args: argparse.Namespace) -> int:
@@ -134,9 +136,11 @@ def do_show(args: argparse.Namespace) -> int:
     if args.tif is not None:
         if args.out is not None:
             raise ConfigError("--out is for the picture, --tif for GeoTIFFs instead of it: give one of them")
+        if args.caption:
+            raise ConfigError("--caption is of the picture, --tif writes GeoTIFFs instead of it: give one of them")
         print("\n".join(made.write_tifs(args.patch, args.tif)))
         return OK
-    shown = made.show(args.patch, args.out, check=False)
+    shown = made.show(args.patch, args.out, caption=args.caption, check=False)
     if args.out is None:
         log.info("show: written to the current folder; --out chooses another place")
     return _printed(shown, *shown.damage)
@@ -168,6 +172,119 @@ def do_export(args: argparse.Namespace) -> int:
     """Writes what is built or packed in another form."""
     how = {"select": args.select, "limit": args.limit, "dry_run": args.dry_run}
     return _printed(_loaded(args).export(args.form, args.to, args.region, args.season, **how))
+
+
+def do_view(args: argparse.Namespace) -> int:
+    """Packs samples again, as images with texts."""
+    looks = "source season bands limits percentiles gamma image caption least_valid per_tar"
+    how = {n: getattr(args, n) for n in (*looks.split(), "select", "limit", "readers", "dry_run")}
+    return _printed(_loaded(args).view(args.name, args.to, args.region, **how))
+
+
+def do_rewrite_captions(args: argparse.Namespace) -> int:
+    """Has captions rewritten by a program."""
+    how = {k: getattr(args, k) for k in ("model", "prompt", "annotation", "out", "limit", "dry_run")}
+    result = _loaded(args).rewrite_captions(args.command, timeout_s=args.timeout, check=False, **how)
+    return _printed(result, _why(result))
+
+
+def do_card(args: argparse.Namespace) -> int:
+    """Writes the cards of a release anew."""
+    return _printed(_loaded(args).card(pictures=not args.no_pictures))
+
+
+def do_publish(args: argparse.Namespace) -> int:
+    """Lays a release out for a hub."""
+    return _printed(_loaded(args).publish(args.to, dry_run=args.dry_run))
+
+
+def do_graph(args: argparse.Namespace) -> int:
+    """Makes the graph of what is packed."""
+    edges = None if args.edges == "all" else [e for e in args.edges.split(",") if e]
+    how = {"k": args.k, "radius_km": args.radius_km, "like": args.like, "like_k": args.like_k, "mesh": args.mesh}
+    nodes = {"cells": args.cells, "variables": [v for v in args.variables.split(",") if v]}
+    return _printed(_loaded(args).graph(args.to, edges=edges, dry_run=args.dry_run, **how, **nodes))
+
+
+def do_probe(args: argparse.Namespace) -> int:
+    """Probes features of what is packed."""
+    names = ("labels", "folds", "sides", "block_deg", "by", "arrays", "places", "draws", "seed", "out", "run_code")
+    how = {n: getattr(args, n) for n in names}
+    return _printed(_loaded(args).probe(*args.encoders, probes=args.probe, seasons=args.season, **how))
+
+
+def do_embed(args: argparse.Namespace) -> int:
+    """Makes features of what is packed."""
+    how = {"limit": args.limit, "seed": args.seed, "run_code": args.run_code, "to": args.to}
+    return _printed(_loaded(args).embed(args.way, arrays=_names(args.arrays), **how))
+
+
+def do_distance(args: argparse.Namespace) -> int:
+    """Compares parts of packed datasets."""
+    names = (
+        "by",
+        "way",
+        "limit",
+        "dims",
+        "block_deg",
+        "seed",
+        "permutations",
+        "run_code",
+        "scheduler",
+        "workers",
+        "out",
+    )
+    how: dict[str, Any] = {n: getattr(args, n) for n in names}
+    how |= {n: _names(getattr(args, n)) for n in ("arrays", "measures")}
+    found = distance(*args.sides, keep=not args.no_keep, **how)
+    print(found.to_json() if args.json else found)
+    return OK
+
+
+def do_prune(args: argparse.Namespace) -> int:
+    """Decides which samples of a release the next packing leaves out, or forgets that."""
+    made = _loaded(args)
+    if args.undo:
+        if args.dry_run:
+            raise ConfigError("--undo forgets what was decided, --dry-run writes nothing: give one of them")
+        return _printed(made.undo_prune())
+    from curation.worth.prune.rules import PruneRules
+
+    shares = (
+        "least_overlap",
+        "same_overlap",
+        "alike",
+        "sure_by",
+        "most_of_class",
+        "block_deg",
+        "least_information",
+        "keep",
+        "clusters",
+        "seed",
+    )
+    how = {n: getattr(args, n) for n in shares}
+    how |= {n: tuple(_names(getattr(args, n)) or ()) for n in ("rules", "splits", "balance")}
+    rules = PruneRules(**how)
+    return _printed(made.prune(rules, way=args.way, run_code=args.run_code, dry_run=args.dry_run))
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [n for n in text.split(",") if n]
+
+
+def do_audit(args: argparse.Namespace) -> int:
+    """Draws patches to be marked, serves the page where they are, or says what marks come to."""
+    made = _loaded(args)
+    if args.score and (args.who or args.dry_run):
+        raise ConfigError("--score says what marks come to, --reader and --dry-run are of marking: give one of them")
+    if args.score:
+        return _printed(made.score_audit(args.to))
+    how = {n: getattr(args, n) for n in ("count", "label", "domain", "seed", "least", "dry_run")}
+    result = made.audit(args.to, **how)
+    if not args.who or args.dry_run:
+        return _printed(result)
+    pages = {"composites": args.bands, "season": args.season, "port": args.port, "browser": not args.no_browser}
+    return _printed(made.mark_audit(args.who, args.to, **pages))
 
 
 def do_import(args: argparse.Namespace) -> int:

@@ -1,23 +1,19 @@
-"""Whether a cube that stands is of this recipe, and its objects are those of its ledger."""
+"""Whether a cube that stands is of this recipe."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
-
-import numpy as np
+from typing import Any
 
 from curation.cubes.cube import Cube
-from curation.errors import ConfigError, DamageError
+from curation.errors import ConfigError
 from curation.model import STATIC
 from curation.recipe import catalogs
 from curation.recipe.digests import changes, digest
 from curation.store import paths
 from curation.store.ledger import Ledger
-from curation.store.objects import Store
-from curation.store.records import again, size_mark
 from curation.work.run import Run
 
 
@@ -98,8 +94,7 @@ def _added(cube: Cube, stated: Mapping[str, Any], pixels: Mapping[str, Any]) -> 
     stood = replace(cube, only=frozenset(_sources(stated)))
     new = tuple(s.name for s in cube.sources if s.name not in _sources(stated))
     before, now = (cube.dataset.of_cube(parts, cube.season, stood.sources) for parts in (stated["pixels"], pixels))
-    facts = " ".join([*stood.identity, *(f.name for f in stood.facts)])
-    alike = before == now and stated.get("coordinates") == facts
+    alike = before == now and stated.get("coordinates") == stood.coordinates
     return new if alike and len(stood.sources) == len(_sources(stated)) else ()
 
 
@@ -129,34 +124,3 @@ def _instead(cube: Cube, stated: Mapping[str, Any]) -> str:
             f"theirs, say [sources.{directed[0]}] direction_from = {json.dumps(stood)}"
         )
     return ""
-
-
-def check_sizes(store: Store, ledger: Ledger, cube: Cube) -> None:
-    """Passes where each object of the cube is there with the size recorded of it, as one listing says; reads no byte.
-
-    Slabs with patches yet to be settled are left out: a build that was stopped may have written them since, and each
-    committed chunk of theirs is checked by its hash when they are built.
-
-    Raises:
-        DamageError: an object is missing, or has another size.
-    """
-    whole = [r for n, r in ledger.lines.items() if r.settled == cube.patches_of(n)]  # of those that are not outgrown
-    own = () if ledger.is_growing else ledger.cube_objects  # which may be those of before, or what comes instead
-    marks = b"".join([*(size_mark(o.key, o.size) for o in own), *(r.marks for r in whole)])
-    if not marks:
-        return
-    stored = b"".join(size_mark(s.key, s.size) for s in store.list(cube.prefix))
-    if not np.isin(np.frombuffer(marks, "u8"), np.frombuffer(stored, "u8")).all():
-        _tell_missing(store, ledger, cube)
-
-
-def _tell_missing(store: Store, ledger: Ledger, cube: Cube) -> NoReturn:
-    sizes = {s.key: s.size for s in store.list(cube.prefix)}
-    objects = [] if ledger.is_growing else list(ledger.cube_objects)
-    for number, record in ledger.slabs.items():
-        if record.settled == cube.patches_of(number):
-            objects += record.objects
-    wrong = [o for o in objects if sizes.get(o.key) != o.size]
-    first, size = wrong[0], sizes.get(wrong[0].key)
-    found = "is recorded but not there" if size is None else f"has {size} bytes, recorded were {first.size}"
-    raise DamageError(f"{store.where(first.key)}: {found} (the first of {len(wrong)} such objects): {again(first.key)}")

@@ -26,6 +26,7 @@ from curation.errors import ConfigError, DamageError
 from curation.outcomes import PatchOutcome
 from curation.places import era5_cells
 from curation.places.locations import Locations
+from curation.recipe import digests
 from curation.recipe.dataset import Dataset
 from curation.recipe.levels import CHILDREN
 from curation.store import paths
@@ -58,6 +59,19 @@ class CubeContents:
     def numbers(self) -> dict[str, int]:
         """Location id → its number in the cube."""
         return {p.id: n for n, p in enumerate(self.cube.locations)}
+
+    @cached_property
+    def asked(self) -> dict[str, str]:
+        """Source of the cube → identity of the catalog that its scenes are of, as its checked metadata say.
+
+        Nothing of a cube that was stopped before its creation.
+        """
+        if not self.ledger.cube_objects:
+            return {}
+        objects = {o.key: o for o in self.ledger.cube_objects}
+        value = json.loads(read_checked(self.store, objects, paths.metadata(self.cube.prefix)))
+        found, own = digests.asked(value["attributes"]["pixels"]), {s.name for s in self.cube.sources}
+        return {name: identity for name, identity in found.items() if name in own}
 
     def facts(self, slab: int) -> list[dict[str, Any]]:
         """For each patch of a slab, fact → value; empty where no facts of the slab are recorded.
@@ -177,8 +191,7 @@ def _check_schema(cube: Cube, store: Store, root: bytes) -> None:
     expected = {
         name: (list(cube.patch_shape(name)), cube.slab_patches, array.dtype) for name, (_, array) in cube.arrays.items()
     }
-    facts = " ".join([*cube.identity, *(f.name for f in cube.facts)])
-    if found != expected or value["attributes"]["coordinates"] != facts:
+    if found != expected or value["attributes"]["coordinates"] != cube.coordinates:
         raise ConfigError(
             f"{store.where(cube.prefix)}: holds {_listed(found)}, the recipe {cube.dataset.path} says {_listed(expected)}"
             f"{'' if found != expected else ' with other facts'}: the recipe, a source or this release has changed "

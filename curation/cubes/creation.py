@@ -13,7 +13,7 @@ from zarr.storage import MemoryStore
 
 from curation.cubes import windows
 from curation.cubes.arrays import axes, coordinate, create_array, of_bands
-from curation.cubes.cube import IDENTITY, Cube
+from curation.cubes.cube import FACTS, IDENTITY, Cube
 from curation.recipe.digests import digest
 from curation.recipe.facts import DTYPE, FILL, TIME_ATTRIBUTES, step_axis
 from curation.store import paths
@@ -30,7 +30,7 @@ def create(cube: Cube, store: Store, pixels: Mapping[str, Any]) -> list[Receipt]
     creation that was stopped left of sources that the cube is not given after all is removed.
     """
     objects = _objects(cube, pixels)
-    own = {*cube.arrays, *(f.name for f in cube.facts)}
+    own = {FACTS, *cube.arrays, *(f.name for f in cube.facts)}
     for stat in list(store.list(cube.prefix)):
         slab = paths.slab_of(cube.prefix, stat.key)
         if (slab is None or slab[0] not in own) and stat.key.removeprefix(f"{cube.prefix}/") not in objects:
@@ -44,12 +44,11 @@ def _objects(cube: Cube, pixels: Mapping[str, Any]) -> dict[str, bytes]:
     """Key → bytes of the store as created: metadata and identity."""
     objects: dict[str, Buffer] = {}
     memory = MemoryStore(objects)
-    measured = [f.name for f in cube.facts]
     root = zarr.create_group(
         memory,
         zarr_format=3,
         attributes={
-            "coordinates": " ".join([*cube.identity, *measured]),
+            "coordinates": cube.coordinates,
             "format": FORMAT,
             "dataset": cube.dataset.name,
             "region": cube.folder,
@@ -93,12 +92,16 @@ def _objects(cube: Cube, pixels: Mapping[str, Any]) -> dict[str, bytes]:
             root,
             fact.name,
             shape=(n, *second),
-            chunks=(cube.slab_patches, *second),
+            chunks=(cube.column_slabs * cube.slab_patches, *second),
             dtype=DTYPE[fact.type],
             fill_value=FILL[fact.type],
             dimension_names=("patch", *([fact.axis] if fact.axis else [])),
             attributes=fact.attributes,
         )
+    create_array(
+        root, FACTS, shape=(n,), chunks=(cube.slab_patches,), dtype="str", dimension_names=("patch",),
+        attributes={"long_name": "what was measured of the patch, as JSON: what its other coordinates are made of"},
+    )  # fmt: skip
     for name, attributes in IDENTITY.items():
         dtype = "str" if name == "id" else "int32" if name == "epsg" else "float64"
         unit = {"units": cube.dataset.recipe.grid.unit} if name in ("x0_m", "y0_m") else {}

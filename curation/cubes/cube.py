@@ -1,12 +1,11 @@
 """The Zarr store of one region and season: where it is, what it holds, and its slabs as objects to be published.
 
-`xr.open_zarr` alone opens it. One Zarr shard of every pixel array, and one chunk of every measured coordinate, is one slab.
+`xr.open_zarr` alone opens it. One Zarr shard of every pixel array, and one object of rows of facts, is one slab.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from curation.cubes import rows as of_rows
 from curation.cubes import windows, zarrshard
 from curation.cubes.arrays import has_pixels, python
 from curation.cubes.chunks import UNDECODED, chunk_hash, decode_chunk, each_hash, encode_chunk
@@ -26,7 +26,7 @@ from curation.outcomes import SETTLED
 from curation.places.locations import Locations
 from curation.recipe.arrays import ArraySpec
 from curation.recipe.dataset import Dataset
-from curation.recipe.facts import DTYPE, Fact
+from curation.recipe.facts import Fact
 from curation.recipe.sources import SourceSpec
 from curation.store import paths
 from curation.store.objects import Store
@@ -41,6 +41,13 @@ IDENTITY: dict[str, dict[str, str]] = {
     "y0_m": {"long_name": "outer north edge of the patch in its CRS", "units": "m"},
 }
 """Coordinates that are known before a pixel is read, and their Zarr attributes."""
+
+FACTS = "patch_facts"
+"""The array of rows of facts: no source and no fact can be called so."""
+
+COLUMN_PATCHES, COLUMN_VALUES = 8192, 2**18
+"""Rows of a column's chunk, and values of one with a second axis, at most or about: some forty columns of a million patches
+are then 5,000 objects, and all of a block that is being made some 20 MB."""
 
 RUN_BYTES = 16 * 2**20
 """Chunks that stand one after the other are read together, so many bytes at a time, at most: each read is a request."""
@@ -119,6 +126,11 @@ class Cube:
         """Names of its coordinates that are known before a pixel is read."""
         return [*IDENTITY, *windows.listed(self.its, self.dates), *windows.text_names(self.columns).values()]
 
+    @property
+    def coordinates(self) -> str:
+        """Names of all its coordinates of patches, as its attributes say them."""
+        return " ".join([*self.identity, *(f.name for f in self.facts), FACTS])
+
     @functools.cached_property
     def dates(self) -> dict[str, str]:
         """Column of locations → a season around its dates, of all dates that its pixels follow from (`Dataset.dates_of`)."""
@@ -142,6 +154,17 @@ class Cube:
     @functools.cached_property
     def _digests(self) -> dict[int, str]:
         return windows.digests(self.locations, self.stood, self.dates, self.columns)
+
+    @functools.cached_property
+    def column_slabs(self) -> int:
+        """Slabs whose facts are one chunk of a column: whole ones, so that what is recorded of a slab is of one chunk."""
+        longest = max((f.length for f in self.facts if f.axis), default=1)
+        return max(min(COLUMN_PATCHES, COLUMN_VALUES // longest) // self.slab_patches, 1)
+
+    def slab_ids(self, number: int) -> list[str]:
+        """Ids of the locations of a slab."""
+        ids = self.locations.table["id"].slice(number * self.slab_patches, self.slab_patches)
+        return [str(i) for i in ids.to_pylist()]
 
     def slab(self, number: int) -> tuple[Location, ...]:
         """The locations of a slab."""
@@ -187,9 +210,7 @@ class Cube:
 
     def of_record(self, record: SlabRecord) -> Cube:
         """The cube as it was when a slab was recorded: without sources that it was given since."""
-        keys = {o.key for o in record.objects}
-        status = {f.name: f for f in self.facts}
-        names = {s.name for s in self.sources if self.fact_key(status[f"{s.name}_status"], record.slab) in keys}
+        names = {s.name for s in self.sources if s.name in record.sources}
         return self if len(names) in (0, len(self.sources)) else replace(self, only=frozenset(names))
 
     def made_by(self, store: Store) -> Mapping[str, Any] | None:
@@ -226,9 +247,13 @@ class Cube:
         """Chunks that a slab's shard of a pixel array has room for."""
         return self.slab_patches * self.chunks_per_patch(name)
 
-    def fact_key(self, fact: Fact, slab: int) -> str:
-        """Key of a slab's chunk of a measured coordinate."""
-        return paths.chunk(self.prefix, fact.name, slab, axes=2 if fact.axis else 1)
+    def facts_key(self, slab: int) -> str:
+        """Key of a slab's rows of facts."""
+        return paths.chunk(self.prefix, FACTS, slab, axes=1)
+
+    def column_key(self, fact: Fact, block: int) -> str:
+        """Key of a fact's column of a block of slabs."""
+        return paths.chunk(self.prefix, fact.name, block, axes=2 if fact.axis else 1)
 
     def slab_objects(
         self, slab: int, chunks: Mapping[str, Mapping[int, bytes]], rows: Sequence[Mapping[str, Any]]
@@ -245,11 +270,7 @@ class Cube:
             for name, stored in chunks.items()
             if stored
         }
-        for fact in self.facts:
-            column = fact.column([r.get(fact.name) for r in rows], self.slab_patches)
-            shape = column.shape
-            out[self.fact_key(fact, slab)] = encode_chunk(column, shape, DTYPE[fact.type])
-        return out
+        return out | {self.facts_key(slab): of_rows.encode(rows, self.facts, self.slab_patches)}
 
     def row_hashes(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         """What a ledger keeps of each row of facts: xxh3-128 of the values as they are stored, hexadecimal.
@@ -273,24 +294,16 @@ class Cube:
             read: gives the bytes at a key; the store's own where left out.
 
         Raises:
-            DamageError: a chunk is not there, or is none.
+            DamageError: the object is not there, or is none of facts.
         """
-        read = read or store.get
-        rows: list[dict[str, Any]] = [{} for _ in range(slots)]
-        for fact in self.facts:
-            key = self.fact_key(fact, slab)
-            shape = (self.slab_patches, fact.length) if fact.axis else (self.slab_patches,)
-            try:
-                column = decode_chunk(read(key), shape, DTYPE[fact.type])
-            except FileNotFoundError as err:
-                raise DamageError(f"{store.where(key)}: is recorded but not there: {again(key)}") from err
-            except UNDECODED as err:
-                raise DamageError(
-                    f"{store.where(key)}: is no chunk of {fact.name} ({err}), recorded was one: {again(key)}"
-                ) from err
-            for slot, row in enumerate(rows):
-                row[fact.name] = python(column[slot], fact)
-        return rows
+        key = self.facts_key(slab)
+        try:
+            columns = of_rows.columns((read or store.get)(key), self.facts, self.slab_patches)
+        except FileNotFoundError as err:
+            raise DamageError(f"{store.where(key)}: is recorded but not there: {again(key)}") from err
+        except UNDECODED as err:
+            raise DamageError(f"{store.where(key)}: holds no facts ({err}), recorded were some: {again(key)}") from err
+        return [{f.name: python(columns[f.name][slot], f) for f in self.facts} for slot in range(slots)]
 
     def proven_facts(
         self,
@@ -313,7 +326,7 @@ class Cube:
             tried: ids of patches that a build tries again, though they may be settled.
 
         Raises:
-            DamageError: a chunk is not there, or the row of a settled patch is not what was recorded of it.
+            DamageError: the object is not there, or the row of a settled patch is not what was recorded of it.
         """
         cube = self.of_record(record)
         rows = cube.read_facts(store, record.slab, len(ids), read)
@@ -328,18 +341,11 @@ class Cube:
             if outcome is not None and outcome.status in SETTLED and name not in tried:
                 wrong.append(name)
         if wrong:
-            keys = cube._changed_facts(store, record, read or store.get)
             raise DamageError(
-                f"{', '.join(map(store.where, keys)) or store.where(self.prefix)}: the facts of {', '.join(wrong)} are not "
-                f"what was recorded of them: {again(self.prefix)}"
+                f"{store.where(self.facts_key(record.slab))}: the facts of {', '.join(wrong)} are not what was recorded of "
+                f"them: {again(self.prefix)}"
             )
         return rows if cube is self else [nothing | row for row in rows]
-
-    def _changed_facts(self, store: Store, record: SlabRecord, read: Callable[[str], bytes]) -> list[str]:
-        """Keys of those objects of a slab's facts that are not the very ones recorded."""
-        hashes = {o.key: o.sha256 for o in record.objects}
-        keys = [self.fact_key(f, record.slab) for f in self.facts]
-        return [k for k in keys if hashlib.sha256(read(k)).hexdigest() != hashes.get(k)]
 
     def read_ids(self, store: Store) -> list[str]:
         """Ids of all locations in the order of the cube, as the store itself says.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from xarray.core import indexing
 from curation.cubes import windows
 from curation.cubes.arrays import has_pixels
 from curation.cubes.chunks import each_hash
-from curation.cubes.cube import IDENTITY
+from curation.cubes.cube import FACTS, IDENTITY
 from curation.cubes.facts import outcome_facts
 from curation.cubes.open_patch import StoredCube, ledger_of, time_of
 from curation.errors import ConfigError
@@ -33,7 +33,7 @@ from curation.store.ledger import cube_names
 from curation.store.objects import Store
 
 READ_THREADS = 16
-"""Facts that are text are many small objects: so many are read at once."""
+"""Facts are an object a slab: so many are read at once."""
 
 
 def open_cube(folder: str | Path | Store, region: str) -> xr.Dataset:
@@ -193,6 +193,7 @@ def _variables(cubes: Mapping[str, StoredCube]) -> dict[str, xr.Variable]:
         n: m for c in cubes.values() for n, m in c.arrays.items() if m.get("dimension_names", [None])[0] == "patch"
     }
     outcomes = _outcome_columns(cubes, count)
+    texts = _texts(_measured_texts(arrays, outcomes), list(cubes.values()), count)
     for name, meta in arrays.items():
         of = meta["attributes"]
         stored = [c if name in c.arrays else None for c in cubes.values()]
@@ -201,18 +202,18 @@ def _variables(cubes: Mapping[str, StoredCube]) -> dict[str, xr.Variable]:
         if has_pixels(meta):
             at_once = 1 if len(meta["shape"]) > 4 else first.slots  # with a time axis a patch is as much as a slab else
             out[name] = lazy(_Pixels(name, meta, stored), meta, meta["data_type"], of, at_once)
-        elif name in IDENTITY:
+        elif name in IDENTITY or name == FACTS:
             continue
         elif (known := windows.attributes(name)) is not None:
             is_text = name.startswith(OF_PLACE)
             whole = [c.values(name) if c else ["" if is_text else np.nan] * count for c in stored]
             values = _fixed(whole) if is_text else time_of(np.array(whole, np.float64))
             out[label] = xr.Variable(dims(meta), values[0] if static else values, known)
-        elif name in outcomes or name.endswith(("status", "reason", "_scenes")):
+        elif _of_ledger(name, outcomes):
             values = outcomes.get(name, np.zeros((len(cubes), count), "uint8" if name.endswith("status") else "U1"))
             out[label] = xr.Variable(dims(meta), values[0] if static else values, _flat(of))
         elif meta["data_type"] == "string":
-            values = _texts(name, stored, count, meta["shape"][1:])
+            values = texts[name]
             out[label] = xr.Variable(dims(meta), values[0] if static else values, _flat(of))
         elif of.get("units", "").startswith("seconds since"):
             attributes = {k: v for k, v in of.items() if k not in ("units", "calendar")}
@@ -254,16 +255,32 @@ def _outcome_columns(cubes: Mapping[str, StoredCube], count: int) -> dict[str, N
     return {n: np.array(c, "uint8") if n.endswith("status") else _fixed(c) for n, c in columns.items()}
 
 
-def _texts(name: str, cubes: Sequence[StoredCube | None], count: int, steps: Sequence[int]) -> NDArray[Any]:
-    """(season, location) of a fact that is text, or (season, location, step); empty where nothing was measured."""
-    out = np.full((len(cubes), count, *steps), "", object)
-    todo = [(n, c, slab) for n, c in enumerate(cubes) if c is not None for slab in c.ledger.lines]
+def _of_ledger(name: str, outcomes: Collection[str]) -> bool:
+    """Whether a ledger tells a fact, or would."""
+    return name in outcomes or name.endswith(("status", "reason", "_scenes"))
+
+
+def _measured_texts(arrays: Mapping[str, Mapping[str, Any]], outcomes: Collection[str]) -> dict[str, Sequence[int]]:
+    """Facts that are text and that no ledger tells → their shape but patches."""
+    known = {n for n in arrays if n in IDENTITY or n == FACTS or windows.attributes(n) is not None}
+    return {
+        n: m["shape"][1:]
+        for n, m in arrays.items()
+        if m["data_type"] == "string" and n not in known and not _of_ledger(n, outcomes)
+    }
+
+
+def _texts(shapes: Mapping[str, Sequence[int]], cubes: Sequence[StoredCube], count: int) -> dict[str, NDArray[Any]]:
+    """Fact → (season, location) of text, or (season, location, step); empty where nothing was measured."""
+    out = {name: np.full((len(cubes), count, *steps), "", object) for name, steps in shapes.items()}
+    todo = [(n, c, slab) for n, c in enumerate(cubes) for slab in c.ledger.lines if out.keys() & c.arrays.keys()]
     with ThreadPoolExecutor(READ_THREADS) as pool:
-        for (n, cube, slab), values in zip(todo, pool.map(lambda t: t[1].column(name, t[2]), todo), strict=True):
-            if values is not None:
-                first = slab * cube.slots
-                out[n, first : first + cube.slots] = values[: count - first]
-    return _fixed(out)
+        found = pool.map(lambda t: t[1].columns(out.keys() & t[1].arrays.keys(), t[2]), todo)
+        for (n, cube, slab), columns in zip(todo, found, strict=True):
+            first = slab * cube.slots
+            for name, values in (columns or {}).items():
+                out[name][n, first : first + cube.slots] = values[: count - first]
+    return {name: _fixed(values) for name, values in out.items()}
 
 
 def _fixed(values: Any) -> NDArray[Any]:
@@ -330,9 +347,9 @@ class _Facts:
             return
         slabs = locations // cube.slots
         for slab in np.unique(slabs).tolist():
-            values = cube.column(self.name, slab)
-            if values is not None:
-                found = values[locations[slabs == slab] % cube.slots][(slice(None), *inner)]
+            columns = cube.columns([self.name], slab)
+            if columns is not None:
+                found = columns[self.name][locations[slabs == slab] % cube.slots][(slice(None), *inner)]
                 out[slabs == slab] = time_of(found) if timed else found
 
 

@@ -18,13 +18,15 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
+from curation.cubes import rows
 from curation.cubes.arrays import has_pixels
 from curation.cubes.chunks import UNDECODED, decode_chunk, each_hash
 from curation.cubes.contents import identity
-from curation.cubes.cube import stored_chunks
+from curation.cubes.cube import FACTS, stored_chunks
 from curation.errors import ConfigError, DamageError
 from curation.errors.words import did_you_mean
 from curation.outcomes import PatchOutcome, Status
+from curation.recipe.facts import TYPE, Fact
 from curation.store import paths
 from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
@@ -181,33 +183,41 @@ class StoredCube:
         with _LEDGERS:
             return self.ledger.slabs.get(slab)
 
-    def column(self, name: str, slab: int) -> NDArray[Any] | None:
-        """A slab's column of a fact, as it is recorded; None where none is.
+    def columns(self, names: Collection[str], slab: int) -> dict[str, NDArray[Any]] | None:
+        """Fact → its column of a slab, as it is recorded; None where none is recorded of the slab.
 
         Raises:
-            DamageError: it is not there, or not what was recorded.
+            DamageError: what is recorded is not there, or is another.
         """
-        meta, record = self.arrays[name], self.record(slab)
-        shape = tuple(meta["chunk_grid"]["configuration"]["chunk_shape"])
-        key = paths.chunk(self.prefix, name, slab, axes=len(shape))
+        record = self.record(slab)
         objects = {o.key: o for o in record.objects} if record else {}
+        key = self.facts_key(slab)
         if key not in objects:
             return None
         data = read_checked(self.store, objects, key)
-        dtype = "str" if meta["data_type"] == "string" else meta["data_type"]
         try:
-            return decode_chunk(data, shape, dtype)
+            return rows.columns(data, [self.fact(name) for name in names], self.slots)
         except UNDECODED as err:
-            raise DamageError(f"{self.store.where(key)}: is no chunk of {name} ({err}), recorded was one") from err
+            raise DamageError(f"{self.store.where(key)}: holds no facts ({err}), recorded were some") from err
+
+    def facts_key(self, slab: int) -> str:
+        """Key of a slab's rows of facts."""
+        return paths.chunk(self.prefix, FACTS, slab, axes=1)
+
+    def fact(self, name: str) -> Fact:
+        """A measured coordinate, as far as the metadata of its column tell."""
+        meta = self.arrays[name]
+        (axis, count) = (meta["dimension_names"][1], meta["shape"][1]) if len(meta["shape"]) > 1 else (None, 0)
+        return Fact(name, TYPE[meta["data_type"]], meta["attributes"]["long_name"], axis, count=count)
 
     def _times(self, source: str, patch: int, count: int) -> NDArray[np.datetime64]:
         """When a patch's steps were taken, UTC."""
         slab, slot = divmod(patch, self.slots)
-        seconds = self.column(f"{source}_time", slab)
-        if seconds is None:
-            key = paths.chunk(self.prefix, f"{source}_time", slab, axes=2)
+        name, key = f"{source}_time", self.facts_key(slab)
+        found = self.columns([name], slab)
+        if found is None:
             raise DamageError(f"{self.store.where(key)}: nobody recorded it: {again(key)}")
-        return time_of(seconds[slot, :count])
+        return time_of(found[name][slot, :count])
 
     def array(self, name: str, patch: int, outcome: PatchOutcome) -> xr.DataArray:
         """A patch's part of a pixel array, whose stored chunks are those that were recorded of it."""

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+EARTH = "CURATION_EARTH"
+"""The variable of the environment that says to a server which Earth it has."""
 
 STOP_S = 5
 """How long a server is given to end."""
@@ -24,13 +28,14 @@ class ServerError(RuntimeError):
 
 
 @contextlib.contextmanager
-def serve(cache: Path | None = None, port: int = 0, log: Path | None = None) -> Iterator[str]:
+def serve(cache: Path | None = None, port: int = 0, log: Path | None = None, earth: str = "plain") -> Iterator[str]:
     """The URL of the embedded Earth's STAC API, served by a process of its own for as long as the context lasts.
 
     Args:
         cache: folder of rendered files, shared between runs; the user's cache folder by default.
         port: 0 takes a free one.
         log: file to append one JSON line per request of an archive file to.
+        earth: which of them: `plain`, or a harder one (`world/traits.py` has their names). Of another one say another cache.
 
     Raises:
         ServerError: the server ended before it answered: its last line of standard error says why, all of it is a note.
@@ -44,7 +49,12 @@ def serve(cache: Path | None = None, port: int = 0, log: Path | None = None) -> 
     with tempfile.TemporaryFile() as errors:
         # A session of its own: Ctrl-C at a terminal is for whoever started it, who then ends it.
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+            env=os.environ | {EARTH: earth},
         )
         assert process.stdin is not None
         assert process.stdout is not None

@@ -98,12 +98,28 @@ class Code(StrEnum):
     """Of a location that is packed: a share of it, of `[pack.shares]`, is less or more than the recipe wants."""
     NO_LABELS = "no_labels"
     """Of a location that is packed: it would be of val or test, and lacks the labels that `[split] unlabelled` names."""
+    DUPLICATE = "duplicate"
+    """Of a sample that `curate prune` leaves out: a copy of one that stays, of which kind (`duplicate:shifted`)."""
+    MISLABELLED = "mislabelled"
+    """Of a sample that `curate prune` leaves out: a probe that has not seen its place believes its label to be wrong."""
+    UNINFORMATIVE = "uninformative"
+    """Of a sample that `curate prune` leaves out: its arrays pack into far less than those of others."""
+    CROWDED = "crowded"
+    """Of a sample that `curate prune` leaves out: there are more like it than have room (`--keep`)."""
     ANNOTATION_FAILED = "annotation_failed"
     """Of a sample that is packed: a function of `[annotations]` raised, or gave what it should not; its shard is none."""
+    NO_CAPTION = "no_caption"
+    """Of a sample in a view of images and texts: its annotation has no text."""
+    NO_IMAGE = "no_image"
+    """Of a sample in a view of images and texts: it lacks an array that the image is made of, in the view's season."""
+    FEW_VALID = "few_valid"
+    """Of a sample in a view of images and texts: less of its image has data than the view wants."""
     OUTSIDE_STORE = "outside_store"
     """Of a sample that is packed: in no cell of the Zarr store that an annotation is read from; NaN stands for it."""
     NO_VALUE = "no_value"
     """Of a sample that is packed: a Zarr store has no value in its cell, NaN; a table no row within it, none."""
+    FEW_PLACES = "few_places"
+    """A measure was asked of fewer places than it can say anything of, alone or for its dimension."""
     CODE_UNASKED = "code_unasked"
     """Of a recipe that is packed: it names Python code, and nobody said that it may be executed."""
 
@@ -137,6 +153,8 @@ class Code(StrEnum):
     """A chip holds, or its file declares, a 'no data' that the recipe does not name."""
     ODD_SPREAD = "odd_spread"
     """A band's standard deviation is larger than what lies between its percentiles 1 and 99: nodata is in the statistics."""
+    BAND_ORDER = "band_order"
+    """Of a foreign dataset's backscatter the cross-polarised band is brighter than the other: they may be swapped."""
 
 
 CODE_HELP: dict[Code, str] = {
@@ -185,9 +203,17 @@ CODE_HELP: dict[Code, str] = {
     Code.TAKEN_OUT: "a location that the recipe excludes by its id, for a reason of its own",
     Code.OUTSIDE_SHARE: "a share of classes of the location, of [pack.shares], is less or more than the recipe wants",
     Code.NO_LABELS: "a location of val or test without the labels that [split] unlabelled names",
+    Code.DUPLICATE: "a copy of a sample that stays, alike on the ground and as numbers (`curate prune`)",
+    Code.MISLABELLED: "a probe that has not seen the place believes the label to be wrong (`curate prune`)",
+    Code.UNINFORMATIVE: "its arrays pack into far less than those of others (`curate prune`)",
+    Code.CROWDED: "there are more samples like it than have room (`curate prune --keep`)",
     Code.ANNOTATION_FAILED: "an annotation could not be made of a sample; its shard is not written",
+    Code.NO_CAPTION: "a sample without a text, of a view of images and texts",
+    Code.NO_IMAGE: "a sample that lacks what the image is made of, of a view of images and texts",
+    Code.FEW_VALID: "a sample of whose image too little has data, of a view of images and texts (--least-valid)",
     Code.OUTSIDE_STORE: "in no cell of the Zarr store that an annotation is read from: NaN",
     Code.NO_VALUE: "what an annotation is read from has no value in the sample's cell (NaN), or no row within it (none)",
+    Code.FEW_PLACES: "a measure was asked of fewer places than it can say anything of, alone or for its dimension",
     Code.CODE_UNASKED: "the recipe names Python code or a model, and nobody said that it may be executed",
     Code.UNMASKED_MAP: "a class map whose missing pixels cannot be told from a class: declare its nodata, 255",
     Code.UNKNOWN_LOCATION: "a row of imported labels of no location that was asked for",
@@ -203,6 +229,7 @@ CODE_HELP: dict[Code, str] = {
     Code.UNIT_RANGE: "a chip holds values that nothing in its unit can have: say mend bits, or mend unit or range",
     Code.UNDECLARED_NODATA: "a chip holds, or declares, a 'no data' that the recipe does not name: say file_nodata",
     Code.ODD_SPREAD: "a band's standard deviation is larger than p1 to p99: nodata is inside; or say mend spread = 'wide'",
+    Code.BAND_ORDER: "VH is brighter than VV: bands are swapped; or say mend order = 'stated'",
 }
 """One line for a person on each code, for reports."""
 
@@ -215,6 +242,7 @@ VALUE_HELP: dict[Code, str] = {
     Code.SNOWY: "snow fraction {:.3g}",
     Code.NODATA: "valid fraction {:.3g}",
     Code.FEW_OF_CLASS: "share of the class {:.3g}",
+    Code.FEW_VALID: "valid fraction {:.3g}",
     Code.HOLE: "valid fraction {:.3g}",
     Code.TIME_GAP: "{:.3g} days",
     Code.EXHAUSTED: "scenes left: {:.0f}",

@@ -7,13 +7,17 @@ from typing import Literal
 
 from curation.errors import ConfigError
 
-Extra = Literal["earth", "dashboard", "earthengine", "onnx"]
+Extra = Literal["earth", "dashboard", "earthengine", "onnx", "lightning", "huggingface", "graph", "pyg"]
 
 MODULES: dict[Extra, tuple[str, ...]] = {
-    "earth": ("stac_fastapi", "fastapi", "starlette", "uvicorn", "scipy", "platformdirs"),
+    "earth": ("stac_fastapi", "fastapi", "starlette", "uvicorn", "platformdirs"),
     "dashboard": ("bokeh",),
     "earthengine": ("ee", "google", "httplib2"),
     "onnx": ("onnxruntime",),
+    "lightning": ("lightning",),
+    "huggingface": ("datasets",),
+    "graph": ("networkx", "h3"),
+    "pyg": ("torch_geometric",),
 }
 """What is imported of each extra's packages."""
 

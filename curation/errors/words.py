@@ -5,10 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+FEWEST_LETTERS = 3
+"""Of what stands within a longer name: of fewer, much does by chance."""
+
 
 def did_you_mean(asked: str, known: Iterable[str], *, n: int = 1) -> str:
-    """`did you mean grid? ` where something known is near to what was asked, else nothing: part of an error."""
-    near = difflib.get_close_matches(asked, list(known), n=n)
+    """`did you mean grid? ` where something known is near to what was asked, or holds it, else nothing: part of an error."""
+    names = list(known)
+    near = difflib.get_close_matches(asked, names, n=n)
+    if not near and len(asked) >= FEWEST_LETTERS:
+        near = [name for name in names if asked in name][:n]
     return f"did you mean {' or '.join(near)}? " if near else ""
 
 

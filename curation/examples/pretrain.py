@@ -15,10 +15,11 @@ vectors q_i of one view of location i and k_j of the other view of location j, i
 where y are the shares of the land cover classes and s is --soft: with 0 labels have no part, it is plain contrastive
 learning. Unknown labels (NaN) say nothing: such a location has itself alone to be alike, and is nobody else's.
 
-Then a linear probe: least squares from frozen features to the labels of each location and season, fitted on train, scored
-on val by mean average precision (which classes) and R² (their shares), beside the very same encoder before training
-(random), and that one fitted on the labels of other patches (shuffled). All is done with each of --seeds, because one score
-on few locations is luck.
+Then linear probes of frozen features (`curation/worth/probe/`, as of `curate probe`), fitted on train, scored on val by
+mean average precision (which classes) and R² (their shares of each location and season): of the very same encoder before
+training (random), of what knows place and season alone (metadata), and of each with the labels of other locations. With
+--control it is trained once more, as long, on labels of other locations: what that gains is not gained by labels. All is
+done with each of --seeds, because one score on few locations is luck, and told with intervals over locations and seeds.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -38,6 +40,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from curation.errors import ConfigError, DamageError
+from curation.examples import pretrain_scores
+from curation.examples.pretrain_scores import Columns
 from curation.stream.dataset import ShardDataset
 from curation.stream.open import open_shards
 from curation.stream.resample import upsample
@@ -175,12 +179,14 @@ class Gathered(torch.autograd.Function):
 
 
 def loss_of(
-    model: nn.Module, batch: dict[str, Any], data: ShardDataset, args: argparse.Namespace, soft: float, chance: int
+    model: nn.Module, batch: dict[str, Any], data: ShardDataset, args: argparse.Namespace, arm: Arm, chance: int
 ) -> Tensor:
     """The loss of a batch of two views, each against the other."""
     images, labels = images_of(batch, data, args.device), batch["label_fractions"].to(args.device).transpose(0, 1)
     if args.labels == "annual":
         labels = batch["annual_label_fractions"].to(args.device).expand_as(labels)
+    if arm.of_others:
+        labels = labels.roll(1, 1)
     alone = ~batch["season_ok"][:, 1].to(args.device)  # one season only: its other view is itself
     images[:, 1] = torch.where(alone[:, None, None, None], images[:, 0], images[:, 1])
     labels = torch.stack([labels[0], torch.where(alone[:, None], labels[0], labels[1])])
@@ -191,20 +197,36 @@ def loss_of(
         gathered = (Gathered.apply(v) for v in (vectors, labels))
         keys, key_labels = (torch.cat(list(v), 1) for v in gathered)
     pairs = ((vectors[a], keys[1 - a], labels[a], key_labels[1 - a]) for a in (0, 1))
-    return torch.stack([soft_contrastive_loss(*pair, soft, first) for pair in pairs]).mean()
+    return torch.stack([soft_contrastive_loss(*pair, arm.soft, first) for pair in pairs]).mean()
 
 
 # ---- training --------------------------------------------------------------------------------------------------------
 
 
-def pretrain(args: argparse.Namespace, soft: float, seed: int, model: Pretraining) -> None:
+class Arm(NamedTuple):
+    """What is trained: with which weight of labels, and whether these are of the next location of a batch."""
+
+    soft: float
+    of_others: bool = False
+
+    @property
+    def name(self) -> str:
+        """As it is told."""
+        return f"soft {self.soft:g}{' of others' if self.of_others else ''}"
+
+    def is_control_of(self, other: Arm) -> bool:
+        """Whether it is trained as the other, but on labels that say nothing."""
+        return self.of_others and not other.of_others and self.soft == other.soft
+
+
+def pretrain(args: argparse.Namespace, arm: Arm, seed: int, model: Pretraining) -> None:
     """Trains the model in place; goes on from a checkpoint where --resume says so."""
     data = open_views(args, seed)
     together = args.batch_size * data.world_size
     total, seen = args.epochs * len(data) * together, 0
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05)
     made_by = {name: getattr(args, name) for name in ("arch", "sources", "views", "labels", "crop", "epochs", "lr")}
-    file = args.checkpoint / f"soft-{soft:g}-seed-{seed}.pt" if args.checkpoint else None
+    file = args.checkpoint / f"{arm.name.replace(' ', '-')}-seed-{seed}.pt" if args.checkpoint else None
     if file and args.resume and file.exists():
         saved = torch.load(file, map_location=args.device, weights_only=True)
         if saved["made_by"] != made_by:
@@ -213,7 +235,7 @@ def pretrain(args: argparse.Namespace, soft: float, seed: int, model: Pretrainin
         optimizer.load_state_dict(saved["optimizer"])
         data.load_state_dict(saved["data"])  # goes on within the epoch, on any number of ranks and workers
         seen = saved["seen"]
-        say(f"seed {seed}  soft {soft:g}  goes on from {file}, after {seen} of {total} samples")
+        say(f"seed {seed}  {arm.name}  goes on from {file}, after {seen} of {total} samples")
     parallel = nn.parallel.DistributedDataParallel(model) if dist.is_initialized() else model
     batches, counted, waited, begun = loader(args, data), 0, 0.0, time.perf_counter()
     for epoch in range(data.epoch, args.epochs):
@@ -223,7 +245,7 @@ def pretrain(args: argparse.Namespace, soft: float, seed: int, model: Pretrainin
             waited += time.perf_counter() - asked
             share = seen / total
             optimizer.param_groups[0]["lr"] = args.lr * min(share / 0.1 + 0.01, (1 + math.cos(math.pi * share)) / 2)
-            loss = loss_of(parallel, batch, data, args, soft, seed * 2**32 + seen + data.rank)
+            loss = loss_of(parallel, batch, data, args, arm, seed * 2**32 + seen + data.rank)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -240,7 +262,7 @@ def pretrain(args: argparse.Namespace, soft: float, seed: int, model: Pretrainin
                 dist.all_reduce(times, dist.ReduceOp.MAX)  # all wait for the rank that waits longest
             took, waited = times.tolist()
             rate = f"{counted / took:.0f} samples/s, data wait {100 * waited / took:.1f} %"
-            say(f"seed {seed}  soft {soft:g}  epoch {epoch + 1:3}/{args.epochs}  loss {value:.3f}  {rate}")
+            say(f"seed {seed}  {arm.name}  epoch {epoch + 1:3}/{args.epochs}  loss {value:.3f}  {rate}")
             counted, waited, begun = 0, 0.0, time.perf_counter()
 
 
@@ -256,56 +278,34 @@ def save(file: Path, state: dict[str, Any]) -> None:
 
 
 @torch.no_grad()
-def features(args: argparse.Namespace, split: str, encoder: nn.Module) -> tuple[Tensor, Tensor]:
-    """(features, labels) of each location and season that has both, of about --probe locations: whole footprints.
-
-    Labels are (patch, 2 · label): which classes are there, and their shares.
-    """
+def features(args: argparse.Namespace, split: str, encoder: nn.Module) -> Columns:
+    """What the encoder makes of each location and season that has labels, of about --probe locations: whole footprints."""
     size = max(args.batch_size // 8, 1)  # of whole footprints in all seasons
     data = open_split(args, split, batch_size=size, shuffle=True)
-    found, labels = [], []
+    found: dict[str, list[Any]] = {n: [] for n in ("x", "labels", "shares", "places", "seasons", "lon", "lat")}
     for number, batch in enumerate(loader(args, data)):
         if number * size * data.world_size >= args.probe:
             break
-        y = torch.cat([batch["labels"], batch["label_fractions"]], 2)
+        hot, shares = batch["labels"], batch["label_fractions"]
         if args.labels == "annual":
-            y = torch.cat([batch["annual_labels"], batch["annual_label_fractions"]], 1)[:, None].expand_as(y)
-        use = batch["season_ok"] & ~batch["is_pad"][:, None] & ~y.isnan().any(2)
+            hot, shares = (batch[f"annual_{n}"][:, None].expand_as(hot) for n in ("labels", "label_fractions"))
+        use = batch["season_ok"] & ~batch["is_pad"][:, None] & ~torch.cat([hot, shares], 2).isnan().any(2)
         with torch.autocast(args.device.type, torch.bfloat16, enabled=args.device.type == "cuda"):
-            found.append(encoder(images_of(batch, data, args.device)[use.to(args.device)]).float().cpu())
-        labels.append(y[use])
-    parts: list[Any] = [(torch.cat(found), torch.cat(labels))]
+            found["x"].append(encoder(images_of(batch, data, args.device)[use.to(args.device)]).float().cpu().numpy())
+        place, season = (v.numpy() for v in use.nonzero(as_tuple=True))
+        of_rows = {"labels": hot[use].numpy(), "shares": shares[use].numpy(), "places": np.array(batch["key"])[place]}
+        of_rows |= {"seasons": np.array(data.seasons)[season], **{n: batch[n].numpy()[place] for n in ("lon", "lat")}}
+        for name, values in of_rows.items():
+            found[name].append(values)
+    parts: list[Any] = [{name: np.concatenate(values) for name, values in found.items()}]
     if dist.is_initialized():
         mine, parts = parts[0], [None] * data.world_size
         dist.all_gather_object(parts, mine)
-    x, y = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-    if not y.numel():
+    out = {name: np.concatenate([p[name] for p in parts]) for name in found}
+    if not len(out["x"]):
         other = "annual" if args.labels == "seasonal" else "seasonal"
         raise ConfigError(f"{args.data}: no {args.labels} labels are known in {split}: try --labels {other}")
-    return x, y
-
-
-def average_precisions(scores: Tensor, labels: Tensor) -> Tensor:
-    """Mean precision at the ranks of the positives, per label; NaN where a label has none or nothing else: (label,)."""
-    hits = labels.gather(0, scores.argsort(0, descending=True))
-    precision = hits.cumsum(0) / torch.arange(1, len(hits) + 1)[:, None]
-    count = hits.sum(0)
-    return ((precision * hits).sum(0) / count).where((count > 0) & (count < len(hits)), torch.nan)
-
-
-def probe(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], decay: float = 0.03) -> tuple[float, float]:
-    """(mean average precision, R² of the shares) on val of least squares fitted on train.
-
-    The mean is over classes that some patches of val have and others not; R² is 0 for who always says the mean of train.
-    """
-    (x, y), (z, truth) = train, val
-    x, z = ((v - x.mean(0)) / (x.std(0) + 1e-6) for v in (x, z))
-    gram = (x.T @ x / len(x)).double() + decay * torch.eye(x.shape[1], dtype=torch.double)
-    weights = torch.linalg.solve(gram, (x.T @ (y - y.mean(0)) / len(x)).double())
-    found = z.double() @ weights + y.mean(0)
-    (_, shares), (hot, true_shares), (_, usual) = (v.chunk(2, -1) for v in (found, truth, y.mean(0)))
-    explained = 1 - (shares - true_shares).square().sum() / (usual - true_shares).square().sum()
-    return float(average_precisions(found.chunk(2, 1)[0], hot).nanmean()), float(explained)
+    return out
 
 
 # ---- the command -----------------------------------------------------------------------------------------------------
@@ -332,6 +332,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--labels", choices=("seasonal", "annual"), default="seasonal", help="which teach and are probed (%(default)s)")
     add("--soft", type=float, nargs="+", default=[0.0, 0.5], help="weights of labels: trains with each (%(default)s)")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="trains once with each (%(default)s)")
+    add("--control", action="store_true", help="train once more with each weight, on labels of other locations")
     add("--crop", type=positive, default=48, help="side of a view, in the finest pixels (%(default)s)")
     add("--batch-size", type=positive, default=28, help="locations per step and rank (%(default)s)")
     add("--epochs", type=positive, default=40, help="times through train (%(default)s)")
@@ -379,26 +380,26 @@ def run(args: argparse.Namespace) -> None:
     say(f"{sizes}; {bands} bands; {args.arch} on {data.world_size} × {args.device.type}")
     if not data.index.label_names:
         raise ConfigError(f"{args.data}: it has no labels: they teach, and are what is probed")
-    names = ["shuffled", "random", *(f"soft {soft:g}" for soft in args.soft)]
-    scores = torch.empty(len(args.seeds), len(names), 2)
-    for row, seed in zip(scores, args.seeds, strict=True):
-        for column in range(1, len(names)):
-            torch.manual_seed(seed)  # every column begins with the same weights
+    arms = [Arm(soft) for soft in args.soft]
+    arms += [Arm(soft, of_others=True) for soft in args.soft if soft and args.control]
+    names, found = ["random", *(a.name for a in arms)], []
+    for seed in args.seeds:
+        columns: dict[str, list[Columns]] = {"train": [], "val": []}
+        for arm in (None, *arms):
+            torch.manual_seed(seed)  # every arm begins with the same weights
             model = Pretraining(args.arch, bands).to(args.device)
-            if column > 1:
-                pretrain(args, args.soft[column - 2], seed, model)
-            train, val = (features(args, split, model.encoder) for split in ("train", "val"))
-            found = probe(train, val)
-            row[column] = torch.tensor(found)
-            said = f"linear probe on {len(val[0])} patches of val: mAP {found[0]:.3f}, R² {found[1]:.3f}"
-            say(f"seed {seed}  {names[column]:8}  {said}")
-            if column == 1:  # what labels that say nothing score
-                row[0] = torch.tensor(probe((train[0], train[1][torch.randperm(len(train[1]))]), val))
-    say(f"mean over {len(scores)} seeds (lowest to highest); gain over random by the same seed:")
-    for name, score, gain in zip(names, scores.unbind(1), (scores - scores[:, 1:2]).unbind(1), strict=True):
-        for kind, s, g in zip(("mAP", "R²"), score.T, gain.T, strict=True):
-            spread = f"{s.mean():.3f} ({s.min():.3f} to {s.max():.3f})"
-            say(f"  {name:8}  {kind:3}  {spread}   gain {g.mean():+.3f} ({g.min():+.3f} to {g.max():+.3f})")
+            if arm is not None:
+                pretrain(args, arm, seed, model)
+            for split, of_arms in columns.items():
+                of_arms.append(features(args, split, model.encoder))
+        found.append(pretrain_scores.probed(columns["train"], columns["val"], names, data.index.label_names))
+        for line in pretrain_scores.of_seed(found[-1]):
+            say(f"seed {seed}  {line}")
+    pairs = [
+        (a.name, b) for a in arms for b in ("random", *(b.name for b in arms if a.soft > b.soft or b.is_control_of(a)))
+    ]
+    for line in pretrain_scores.summary(found, pairs):
+        say(line)
 
 
 def main(argv: list[str] | None = None) -> int:

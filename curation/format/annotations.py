@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from curation.errors import DamageError
 from curation.format import payload
+from curation.format.bands import BandEntry
 from curation.format.names import Encoding
 from curation.format.strict import Side, StrictObject, Text, check_depth, json_of
 
@@ -38,6 +39,10 @@ class AnnotationEntry(StrictObject, frozen=True):
     """Of numbers and vectors; () is one number, and what text and JSON have."""
     ragged: bool = False
     """Of vectors: whether a sample has 1 to `shape[0]` along the first axis, and not always so many."""
+    names: tuple[Text, ...] | None = None
+    """What each number along the last axis is of, in order; the key is left out where nobody says."""
+    canonical: tuple[BandEntry | None, ...] | None = None
+    """Which band of the one vocabulary each of these is, null of one that is none; the key is left out where none is."""
 
     def __post_init__(self) -> None:
         """Raises ValueError where there is no such annotation."""
@@ -49,10 +54,31 @@ class AnnotationEntry(StrictObject, frozen=True):
             )
         if self.ragged and self.kind != "vectors":
             raise ValueError(f"ragged: got true, expected false of {self.kind}: vectors alone are")
+        bands = None if self.canonical is None else [None if b is None else b.name for b in self.canonical]
+        for key, its in (("names", self.names), ("canonical", bands)):
+            if its is None:
+                continue
+            if not self.shape or len(its) != self.shape[-1]:
+                raise ValueError(
+                    f"{key}: got {len(its)} of them, expected one for each number along the last axis of "
+                    f"{reprlib.repr(list(self.shape))}"
+                )
+            if len({*its} - {None}) != sum(n is not None for n in its):
+                raise ValueError(f"{key}: got {reprlib.repr(list(its))}, expected each once")
         if self.room > payload.MOST_BYTES:
             raise ValueError(
                 f"shape: got {reprlib.repr(list(self.shape))}, expected at most {payload.MOST_BYTES} bytes"
             )
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a text."""
+        return self.kind == "text"
+
+    @property
+    def is_words(self) -> bool:
+        """Whether it may hold texts: it is one, or JSON."""
+        return self.kind in ("text", "json")
 
     @property
     def encoding(self) -> Encoding:

@@ -83,6 +83,11 @@ class BandEntry(StrictObject, frozen=True):
             if (value := getattr(self, key)) is not None and not value > 0:
                 raise ValueError(f"{key}: got {value}, expected above 0, or null")
 
+    @property
+    def is_optical(self) -> bool:
+        """Whether it is of light."""
+        return self.kind == "optical"
+
     def wavelength_nm(self, platform: str | None = None) -> float | None:
         """Centre wavelength, nanometres, of a satellite where it is known of that; None where the band has none.
 

@@ -19,7 +19,8 @@ from msgspec.structs import force_setattr
 from curation.errors import ConfigError, DamageError
 from curation.format.annotations import AnnotationEntry, ColumnEntry
 from curation.format.bands import LATER, BandEntry, check_aligned
-from curation.format.names import BLOCK, META, MemberName, is_free, split_member
+from curation.format.domains import DomainEntry
+from curation.format.names import BLOCK, DOMAIN, META, MemberName, is_free, split_member
 from curation.format.payload import DTYPES, MOST_BYTES, Encoding
 from curation.format.strict import (
     NAME,
@@ -54,6 +55,7 @@ _SINCE_3: dict[str, Any] = {"annotations": {}, "columns": {}, "target": None}
 _SINCE_3_OF_ARRAYS: dict[str, Any] = {"canonical": [], "steps": None, "has_offsets": False}
 """Keys that version 2 does not have, and what it means by that."""
 _MAYBE_OF_ARRAYS: dict[str, Any] = {"level": None, "convention": None}
+_MAYBE: dict[str, dict[str, Any]] = {"arrays": _MAYBE_OF_ARRAYS, "annotations": {"names": None, "canonical": None}}
 """Keys that are left out where nothing is known."""
 
 
@@ -259,6 +261,8 @@ class Index(StrictObject, frozen=True):
     """By name: what the samples table and each `meta.json` say of a sample's domain."""
     target: TargetEntry | None = None
     """Which of these is the target; the key is left out where none is."""
+    domains: dict[Text, DomainEntry] = field(default_factory=dict)
+    """By name: what samples are told to be of; the key is left out where nothing is."""
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -280,8 +284,15 @@ class Index(StrictObject, frozen=True):
             for of, keys in ((entry, _MAYBE_OF_ARRAYS), *((band, LATER) for band in entry["canonical"])):
                 for key in [key for key in keys if of[key] in (None, (), [])]:
                     del of[key]
-        if self.target is None:
-            del value["target"]
+        for entry in value["annotations"].values():
+            for of, keys in (
+                (entry, _MAYBE["annotations"]),
+                *((band, LATER) for band in entry["canonical"] or () if band),
+            ):
+                for key in [key for key in keys if of[key] in (None, (), [])]:
+                    del of[key]
+        for key in [k for k in ("target", "domains") if not value[k]]:
+            del value[key]
         return value
 
     @classmethod
@@ -307,7 +318,7 @@ class Index(StrictObject, frozen=True):
             )
         if begin.version < VERSION:
             value = _upgraded(value, where)
-        value = {"target": None, **value}
+        value = {"target": None, "domains": {}, **value}
         own = [key for key in cls.__struct_fields__ if not key.endswith("_digest")]
         check_keys(value, [*_Begin.__struct_fields__, "digests", "members", *own], where)
         rest = {key: of for key, of in value.items() if key not in _Begin.__struct_fields__}
@@ -315,8 +326,9 @@ class Index(StrictObject, frozen=True):
         rest |= {f"{name}_digest": getattr(digests, name) for name in _Digests.__struct_fields__}
         members = read(tuple[Text, ...], rest.pop("members"), f"{where}: members")
         kinds = {"arrays": ArrayEntry, "splits": SplitEntry, "sources": SourceEntry}
-        for key, kind in (kinds | {"annotations": AnnotationEntry, "columns": ColumnEntry}).items():
-            rest[key] = each(kind, rest[key], f"{where}: {key}", _MAYBE_OF_ARRAYS if key == "arrays" else {})
+        kinds |= {"annotations": AnnotationEntry, "columns": ColumnEntry, "domains": DomainEntry}
+        for key, kind in kinds.items():
+            rest[key] = each(kind, rest[key], f"{where}: {key}", _MAYBE.get(key, {}))
         bands = read(dict[Text, Any], rest["statistics"], f"{where}: statistics")
         rest["statistics"] = {a: each(BandStatistics, of, f"{where}: statistics.{a}") for a, of in bands.items()}
         index = read(cls, rest, where)
@@ -341,6 +353,8 @@ class Index(StrictObject, frozen=True):
                     )
         if self.target is not None and (fault := self.target.fault(self.columns, {*taken, *self.annotations})):
             raise DamageError(f"{where}: target: {fault}; pack the dataset again")
+        if both := {f"{DOMAIN}{n}" for n in self.domains} & {*taken, *self.annotations, *self.columns}:
+            raise DamageError(f"{where}: domains: {reprlib.repr(both)} is another entry, too; pack the dataset again")
         if twice := set(self.annotations) & set(self.columns):
             raise DamageError(f"{where}: {reprlib.repr(twice)} is an annotation and a column, expected one of them")
         several = {True: self.children, False: 1}

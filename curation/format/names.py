@@ -29,6 +29,9 @@ _TAKEN = re.compile(
 """What entries of a sample, columns of the samples table and the first member are called: nothing of the user's is."""
 
 
+DOMAIN = "domain_"
+"""What columns of the samples table and entries of a batch begin with that tell a sample's domain: `domain_continent`."""
+
 LABEL = "label"
 """What the target of samples is called in a batch, where they have one; else a column or an annotation may be called so."""
 

@@ -17,6 +17,7 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from curation.errors import ConfigError, DamageError
+from curation.format.frame import HEADER, content
 
 Codec = Literal["lz4", "zstd", "none"]
 Encoding = Literal["npy", "npy.blosc"]
@@ -33,7 +34,6 @@ DENSEST = 1 << 16
 """How many bytes one byte of a payload may stand for. zstd makes one of 7,942 that are all alike; what claims more than
 eight times that is refused before room is made for it."""
 
-_BLOSC_HEADER = 16
 _DESCR = {np.dtype(d).newbyteorder("<").str: np.dtype(d) for d in DTYPES}
 _NPY = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': (.{1,64}?), 'fortran_order': (True|False), "
@@ -112,9 +112,8 @@ def blosc_content(payload: Any, where: str) -> int:
         DamageError: it is shorter than a header, has another length than it says, or claims more than it can hold.
     """
     size = len(payload)
-    # Its content is in bytes 4 to 7, its own length in 12 to 15; both little-endian.
-    inside, own = (int.from_bytes(payload[at : at + 4], "little") for at in (4, 12))
-    if size < _BLOSC_HEADER or own != size:
+    inside, own = content(payload) if size >= HEADER else (0, -1)
+    if own != size:
         raise DamageError(f"{where}: not a .npy.blosc member ({size} bytes); pack it again")
     if not 0 < inside <= min(MOST_BYTES, DENSEST * size):
         raise DamageError(f"{where}: {size} bytes that claim to hold {inside}: not a .npy.blosc member; pack it again")

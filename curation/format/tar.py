@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -63,6 +64,19 @@ def write_tar(samples: Iterable[Sample]) -> tuple[bytes, list[MemberRow]]:
         ConfigError: a key that is not `[a-z0-9_-]+` or comes twice, a suffix that WebDataset would not give back, members
             out of order, or a name too long for ustar.
     """
+    return _written(samples, _check_order)
+
+
+def write_view(samples: Iterable[Sample]) -> bytes:
+    """A tar likewise, of members that are called as readers of others want them: one word each, in lower case.
+
+    Raises:
+        ConfigError: a key or a name as for `write_tar`, or a suffix of another form.
+    """
+    return _written(samples, _check_words)[0]
+
+
+def _written(samples: Iterable[Sample], check: Callable[[Sample], None]) -> tuple[bytes, list[MemberRow]]:
     out = io.BytesIO()
     rows: list[MemberRow] = []
     seen: set[str] = set()
@@ -76,7 +90,7 @@ def write_tar(samples: Iterable[Sample]) -> tuple[bytes, list[MemberRow]]:
             if sample.key in seen:
                 raise ConfigError(f"sample key {sample.key!r}: twice in one tar; expected once")
             seen.add(sample.key)
-            _check_order(sample)
+            check(sample)
             for member, payload in sample.members.items():
                 info = tarfile.TarInfo(f"{sample.key}.{member}")
                 if len(info.name.encode()) > _NAME_LIMIT:
@@ -90,6 +104,11 @@ def write_tar(samples: Iterable[Sample]) -> tuple[bytes, list[MemberRow]]:
                 offset = out.tell() - padded(info.size)
                 rows.append(MemberRow(sample.key, member, offset, info.size, xxhash.xxh3_64_intdigest(payload)))
     return out.getvalue(), rows
+
+
+def _check_words(sample: Sample) -> None:
+    if wrong := [m for m in sample.members if not re.fullmatch("[a-z0-9]+", m)]:
+        raise ConfigError(f"sample {sample.key}: members {wrong}: expected a-z and 0-9 alone, without a dot")
 
 
 def _check_order(sample: Sample) -> None:

@@ -24,7 +24,15 @@ from curation.errors.words import did_you_mean
 from curation.format.annotations import encoded
 from curation.format.index import ArrayEntry
 from curation.model import Location
-from curation.pack.annotations import caption, class_shares, classes_within, era5_monthly, refined_labels, region
+from curation.pack.annotations import (
+    captions,
+    class_shares,
+    classes_within,
+    embedding,
+    era5_monthly,
+    refined_labels,
+    region,
+)
 from curation.pack.subject import Counted, Gathered, Subject
 from curation.recipe.annotations import Annotation
 from curation.recipe.catalogs import Catalogs
@@ -33,9 +41,11 @@ from curation.recipe.dataset import Dataset
 Function = Callable[[Subject], Any]
 
 BUILT_IN: Mapping[str, Function] = {
-    "caption": caption.caption,
+    "caption": captions.caption,
+    "captions": captions.captions,
     "class_shares": class_shares.class_shares,
     "classes_within": classes_within.classes_within,
+    "embedding": embedding.embedding,
     "era5_monthly": era5_monthly.era5_monthly,
     "refined_labels": refined_labels.refined_labels,
     "refined_names": refined_labels.refined_names,
@@ -44,17 +54,28 @@ BUILT_IN: Mapping[str, Function] = {
 """What a recipe may name without a file."""
 
 GATHERED: Mapping[str, Callable[[Dataset, str, Catalogs, Sequence[Location]], Gathered]] = {
+    "caption": captions.gather,
+    "captions": captions.gather,
     "classes_within": classes_within.gather,
+    "embedding": embedding.gather,
     "era5_monthly": era5_monthly.gather,
 }
 """Of built-ins that are read for all samples at once: what reads them, given the recipe, the annotation's name, who is
 asked, and the samples' locations."""
 
-READS: Mapping[str, str] = {"classes_within": "points", "era5_monthly": "zarr"}
-"""Built-in that is read for all samples at once → the table of its annotation that says of what."""
+READS: Mapping[str, tuple[str, ...]] = {
+    "captions": ("caption", "captions"),
+    "embedding": ("embedding",),
+    "points": ("classes_within",),
+    "zarr": ("era5_monthly",),
+}
+"""Table of an annotation that says what is read for all samples at once → the built-ins that read it."""
 
 CHECKS: Mapping[str, Callable[[Dataset, str, Catalogs], None]] = {
+    "caption": captions.check,
+    "captions": captions.check,
     "classes_within": classes_within.check,
+    "embedding": embedding.check,
     "era5_monthly": era5_monthly.check,
     "refined_labels": refined_labels.check,
     "refined_names": refined_labels.check,
@@ -123,9 +144,10 @@ def check(dataset: Dataset, catalogs: Catalogs, *, run_code: bool) -> None:
         where = f"{dataset.path}: [annotations.{name}] function = {its.label!r}"
         if any(name in arrays for level in dataset.levels for arrays in level.arrays.values()):
             raise ConfigError(f"{where}: {name!r} is the name of an array: call the annotation otherwise")
-        for function, key in READS.items():
-            if getattr(its.spec, key) is not None and its.label != function:
-                raise ConfigError(f"{where}: [annotations.{name}.{key}] is for {function!r} alone; leave it out")
+        for key, functions in READS.items():
+            if getattr(its.spec, key) is not None and its.label not in functions:
+                whose = " and ".join(map(repr, functions))
+                raise ConfigError(f"{where}: [annotations.{name}.{key}] is for {whose} alone; leave it out")
         if not its.file:
             if its.called not in BUILT_IN:
                 raise ConfigError(
@@ -207,7 +229,9 @@ def annotate(
         try:
             # Each has a copy of its own: what one changes in it is neither written nor seen by the next.
             subject = _subject(dataset, meta, arrays, entries, label_names)
-            value = _function(its)(dataclasses.replace(subject, gathered=copy.deepcopy((gathered or {}).get(name))))
+            read = copy.deepcopy((gathered or {}).get(name))
+            beside = b"" if its.file else its.source
+            value = _function(its)(dataclasses.replace(subject, gathered=read, beside=beside))
             if isinstance(value, Counted):
                 made.counts[name] = {k: np.asarray(n).tolist() for k, n in value.counts.items()}
                 value = value.value
@@ -277,7 +301,7 @@ def _function(its: Annotation) -> Function:
     if not its.file:
         return BUILT_IN[its.called]
     with _lock:  # threads of a worker execute a file once
-        module = _module(its.file, its.source, its.sha256)
+        module = module_of(its.file, its.source, its.sha256)
     if isinstance(module, BaseException):
         raise module
     return cast(Function, getattr(module, its.called))
@@ -287,7 +311,7 @@ _lock = threading.Lock()
 
 
 @functools.lru_cache(maxsize=64)
-def _module(file: str, source: bytes, sha256: str) -> types.ModuleType | BaseException:
+def module_of(file: str, source: bytes, sha256: str) -> types.ModuleType | BaseException:
     """The module that a file's bytes, as they were hashed, make, or what they raise; executed once per process."""
     module = types.ModuleType(f"curation_annotation_{sha256[:16]}")
     module.__file__ = file

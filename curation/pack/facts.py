@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from curation.cubes import labels
 from curation.cubes.cube import Cube
 from curation.errors import ConfigError
-from curation.model import Location
+from curation.model import STATIC, Location
 from curation.outcomes import PatchOutcome
-from curation.pack import angles
+from curation.pack import angles, passes
+from curation.recipe.split import DATATAKE
 from curation.store.ledger import Ledger
 from curation.work.progress import Counting
 from curation.work.run import Run
@@ -50,7 +55,7 @@ def split_facts(run: Run, built: Cubes) -> dict[str, dict[str, list[str]]]:
                 f"[sources.{source}], and build it so (radar tells its satellite anyway)"
             )
     out: dict[str, dict[str, list[str]]] = {fact: {} for fact in asked}
-    for patch in _each_patch(run, built, [c for c in cubes if asked.keys() & facts[c.name]]):
+    for patch in each_patch(run, built, [c for c in cubes if asked.keys() & facts[c.name]]):
         season = patch.cube.season
         for fact in asked.keys() & facts[patch.cube.name]:
             source, name = asked[fact]
@@ -59,6 +64,35 @@ def split_facts(run: Run, built: Cubes) -> dict[str, dict[str, list[str]]]:
                 texts = [v or "" for v in (value if isinstance(value, list) else [value])]
                 out[fact].setdefault(patch.place.id, []).extend(n for text in texts for n in text.split(" "))
     return {fact: of for fact, of in out.items() if of}
+
+
+def times(run: Run, built: Cubes) -> dict[tuple[str, str, str], tuple[dt.datetime, ...]]:
+    """Id of a place, season and source → when its scenes were sensed, where ids alone do not tell their datatake.
+
+    Nothing, and no fact is read for it, where the rule does not ask for datatakes, or ids of all scenes tell theirs.
+    """
+    if DATATAKE not in run.dataset.recipe.split.kinds(()):
+        return {}
+    every = [c for by in built.cubes.values() for c in by.values() if c.season != STATIC]
+    hidden = [c for c in every if any(_hides(o) for o in built.outcomes[c.folder][c.season].values())]
+    return {
+        (patch.place.id, patch.cube.season, source): found
+        for patch in each_patch(run, built, hidden)
+        for source, its in patch.outcome.sources.items()
+        if patch.outcome.has(source) and (found := _times(patch.row, source, its.scenes))
+    }
+
+
+def _hides(outcome: PatchOutcome) -> bool:
+    return any(passes.hides(scene) for its in outcome.sources.values() for scene in its.scenes)
+
+
+def _times(row: Mapping[str, Any], source: str, scenes: Sequence[str]) -> tuple[dt.datetime, ...]:
+    """When scenes of a source were sensed, of ids that hide their pass; nothing of others, or where it is not known."""
+    if (found := row.get(f"{source}_time")) is None or not any(map(passes.hides, scenes)):
+        return ()
+    seconds = [s for s in np.atleast_1d(np.asarray(found, np.float64)).tolist() if math.isfinite(s)]
+    return tuple(dt.datetime.fromtimestamp(s, dt.UTC) for s in seconds[: row.get(f"{source}_steps") or None])
 
 
 def sample_shares(run: Run, built: Cubes) -> dict[tuple[str, str], dict[str, float]]:
@@ -74,7 +108,7 @@ def sample_shares(run: Run, built: Cubes) -> dict[tuple[str, str], dict[str, flo
         asked.setdefault(season, {})[name] = its.source, counts
     cubes = [c for by in built.cubes.values() for c in by.values() if not c.dataset.level and c.season in asked]
     out: dict[tuple[str, str], dict[str, float]] = {}
-    for patch in _each_patch(run, built, cubes):
+    for patch in each_patch(run, built, cubes):
         for name, (source, counts) in asked[patch.cube.season].items():
             if patch.outcome.has(source):
                 row = patch.row
@@ -93,7 +127,7 @@ class _Patch(NamedTuple):
     """Its facts."""
 
 
-def _each_patch(run: Run, built: Cubes, cubes: Sequence[Cube]) -> Iterator[_Patch]:
+def each_patch(run: Run, built: Cubes, cubes: Sequence[Cube]) -> Iterator[_Patch]:
     """Each patch of cubes that has an outcome, with its facts: no more of them are held than of a few slabs."""
     wanted = {(c.folder, c.season): set(built.ledgers[c.folder][c.season].slabs) for c in cubes}
     for folder, season, slab, rows in _slabs(run, built, wanted):

@@ -23,15 +23,19 @@ from curation.outcomes import PENDING
 from curation.pack import annotate, release, sharing, targets
 from curation.pack import split as splits
 from curation.pack.annotate import AnnotationError, Failure
-from curation.pack.facts import Cubes, read_facts, sample_shares, split_facts
+from curation.pack.card import card
+from curation.pack.card.facts import facts_of
+from curation.pack.domains import gather
+from curation.pack.facts import Cubes, read_facts, sample_shares, split_facts, times
 from curation.pack.labels import coverage
 from curation.pack.labels.imported import Imported
 from curation.pack.plan import Plan, PlannedSample, SeasonCounts, plan, season_counts
+from curation.pack.pruned import Decisions
 from curation.pack.shard import ShardJob, ShardPart, folder_of, keep, write_shard
+from curation.pack.sides import apart_rad
 from curation.pack.subject import Gathered
 from curation.places import rows
 from curation.places.locations import Locations
-from curation.places.reach import reach_km
 from curation.places.regions import Region
 from curation.places.rows import Dropped
 from curation.recipe import catalogs, exclude
@@ -97,19 +101,42 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
     """
     dataset = run.dataset
     excluded = exclude.read(dataset.recipe.exclude, dataset.path)
-    made = plan(dataset, built.cubes, built.outcomes, excluded, split_facts(run, built), sample_shares(run, built))
+    facts, shares = split_facts(run, built), sample_shares(run, built)
+    splits.check_values(dataset)
+    texts, pruned = gather.gathered(run, built), Decisions.load(run.store)
+    made = plan(
+        dataset,
+        built.cubes,
+        built.outcomes,
+        excluded,
+        facts,
+        shares,
+        texts.places,
+        texts.seasons,
+        times(run, built),
+        pruned,
+    )
+    if pruned is not None:
+        pruned.check_samples(_judged(made, pruned), catalogs.pixels_digest(dataset, run.catalogs))
     if dataset.recipe.labels.column is not None:
         made = dataclasses.replace(made, target=targets.of(dataset, selection.everywhere(dataset, run.store)))
     if not any(made.shards.values()):
         raise _nothing_complete(run, asked, made.dropped, season_counts(dataset, built.cubes, built.outcomes))
     chosen = [m for of in made.shards.values() for shard in of for m in shard]
-    if pairs := sharing.near_pairs(
-        [m.location for m in chosen], [m.split for m in chosen], reach_km(dataset.recipe.grid)
-    ):
+    rule = dataset.recipe.split
+    places, parts = [m.location for m in chosen], [m.split for m in chosen]
+    if pairs := sharing.near_pairs(places, parts, apart_rad(dataset.recipe.grid, rule.buffer_km), rule.tiers):
         raise CurationError(
-            f"{dataset.path}: [split]: {pairs} pairs of samples of two sides may share ground, which its rule "
-            "has to keep apart: it is at fault; nothing was packed, take another rule"
+            f"{dataset.path}: [split]: {pairs} pairs of samples of two sides have less than buffer_km of ground between "
+            "them, which its rule has to keep apart: it is at fault; nothing was packed, take another rule"
         )
+    if faults := splits.faults(dataset.recipe, parts, [_domain_of(made, rule.domains, p.id) for p in places]):
+        why = ", ".join(f"{reason} {n}" for reason, n in Counter(d.reason for d in made.dropped).most_common(5))
+        raise ConfigError(
+            f"{dataset.path}: [split]: {'; '.join([*faults, *made.unmatched])}. Left out: {why or 'none'}. "
+            "Nothing was packed"
+        )
+    made.unmatched.extend(splits.notes(dataset.recipe, parts))
     for name in sorted(excluded.keys() - made.sides.keys())[:MOST_UNKNOWN]:
         hint = did_you_mean(name, itertools.islice(made.sides, MOST_HINTS))
         log.warning(
@@ -120,6 +147,17 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
     if rows_of_file := rows.of(dataset, asked):
         made.dropped.extend(rows_of_file.dropped)
     return made
+
+
+def _judged(made: Plan, pruned: Decisions) -> Iterator[str]:
+    """Ids of the samples that there would be if none had been left out by what was decided."""
+    yield from (m.location.id for shards in made.shards.values() for members in shards for m in members)
+    yield from (d.location.id for d in made.dropped if pruned.reasons.get(d.location.id, "") == d.reason)
+
+
+def _domain_of(made: Plan, domains: Sequence[str], name: str) -> str:
+    """What the domain that a rule looks at tells of a root; empty where it looks at none."""
+    return next((made.domains[d][name] for d in domains), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +198,7 @@ def publish(
     """Puts new shards in the place of those packed before; index and release last.
 
     Shards of an earlier packing stay readable until here: only now the index goes, the new shards are put into their
-    places, and the new index comes.
+    places, and the new index comes. Cards follow it: a release without them is told by `verify`.
     """
     store, data = run.store.child(paths.SHARDS), index.to_bytes()
     release.keep_previous(run.store, data)
@@ -181,6 +219,8 @@ def publish(
     store.publish(INDEX, data)
     run.store.publish(paths.RELEASE, release.content(run.dataset, index, data))
     release.forget_others(run.store, index)
+    tables = {split: files[entry.samples_table.name] for split, entry in index.splits.items()}
+    card.write(run.store, facts_of(run.dataset, data, tables))
 
 
 def _nothing_complete(

@@ -65,14 +65,15 @@ def keep_previous(store: Store, data: bytes) -> None:
 
 
 def forget_others(store: Store, index: Index) -> None:
-    """Removes shards of an earlier packing that the index does not name, and what waited for one that never came."""
+    """Removes shards and tables of an earlier packing that the index does not name, and what waited for another."""
     named = {INDEX}
     for entry in index.splits.values():
         named |= {entry.members.name, entry.samples_table.name, *(s.name for s in entry.shards)}
     shards = store.child(paths.SHARDS)
     for stat in list(shards.list()):
-        if stat.key not in named and paths.is_tar(stat.key):
+        if stat.key not in named and (paths.is_tar(stat.key) or paths.is_table(stat.key)):
             log.info("pack: removing %s, of an earlier packing", shards.where(stat.key))
             shards.delete(stat.key)
     for stat in list(store.list(paths.STAGE)):
         store.delete(stat.key)
+    store.forget_empty(paths.SHARDS)  # a part that is no more would be looked for where its folder stands

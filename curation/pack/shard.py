@@ -26,6 +26,7 @@ from curation.pack.meta import column_value, label_names, meta_of_sample, plain
 from curation.pack.plan import PlannedSample
 from curation.pack.writers import written_by
 from curation.recipe.dataset import Dataset
+from curation.recipe.digests import digest
 from curation.store import paths
 from curation.store.objects import Store
 from curation.store.stat import Receipt
@@ -64,7 +65,7 @@ class ShardJob:
             index.VERSION,
             written_by(),
             self.pixels_digest,
-            self.dataset.release_digest(),
+            digest(self.dataset.release_parts()),
             {n: _of_bytes(e, bool(self.dataset.annotations)) for n, e in array_entries(self.dataset).items()},
             [
                 [

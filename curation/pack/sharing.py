@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import math
+import datetime as dt
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import shapely
 
-from curation.model import Location
-from curation.pack.sides import HELD_OUT, TEST, VAL
+from curation.model import Location, parse_time
+from curation.pack import passes
+from curation.pack.sides import TIERS
 from curation.places import era5_cells, overlap
-from curation.places.nearby import EARTH_RADIUS_KM, Nearby
+from curation.places.grids import Floats
+from curation.places.nearby import Nearby, nearest
 from curation.recipe.footprint import CELL_DEG
 from curation.recipe.places import CELL_SAMPLER
 from curation.recipe.schema import Recipe
-from curation.recipe.split import UNSHARED_CELL
+from curation.recipe.split import DATATAKE, EVENT, UNSHARED_CELL, Tiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,15 @@ class Uses:
 
 
 @dataclass(frozen=True, slots=True)
+class PackedUses:
+    """What a packed sample tells that a sample of another part might share."""
+
+    uses: Uses
+    place: Location
+    """Where it lies; what else a location has is not told."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
     """What more than one side uses, of one kind: train with what is unlabelled is one, val another, test the third."""
 
@@ -39,6 +52,29 @@ class Shared:
     """Samples of train, and unlabelled ones, that use one of them: those that are learnt from."""
     val: int
     """Samples of val and test that do: those that are held out."""
+
+
+def of_meta(meta: Mapping[str, Any], split: str, kinds: Collection[str]) -> PackedUses:
+    """What a sample's `meta.json` tells of these kinds, its children's with it. Raises KeyError where it says no place."""
+    things: dict[str, set[str]] = {}
+    for its in (meta, *meta.get("children", ())):
+        for part in (its.get("static", {}), *its.get("seasons", {}).values()):
+            for source, facts in part.get("sources", {}).items():
+                scenes = facts.get("scenes", ())
+                things.setdefault(source, set()).update(scenes)
+                if DATATAKE in kinds:
+                    things.setdefault(DATATAKE, set()).update(passes.of_scenes(scenes, _times(facts)))
+    if (event := meta.get("columns", {}).get(EVENT)) is not None:
+        things[EVENT] = {str(event)}
+    lon, lat, x0_m, y0_m, size_m = (float(meta[k]) for k in ("lon", "lat", "x0_m", "y0_m", "size_m"))
+    place = Location(meta["id"], lon, lat, int(meta["epsg"]), x0_m, y0_m, size_m, region="")
+    return PackedUses(Uses(meta["id"], split, {k: v for k, v in things.items() if k in kinds}), place)
+
+
+def _times(facts: Mapping[str, Any]) -> list[dt.datetime]:
+    """When scenes of a source were sensed, as `meta.json` tells it of a patch."""
+    found = [*([facts["time"]] if facts.get("time") else []), *facts.get("times", ())]
+    return [parse_time(text) for text in found]
 
 
 def cells_of(recipe: Recipe, places: Sequence[Location]) -> list[set[str]]:
@@ -68,28 +104,33 @@ def cells_of(recipe: Recipe, places: Sequence[Location]) -> list[set[str]]:
     return out
 
 
-def shared(samples: Iterable[Uses]) -> dict[str, Shared]:
-    """Kind → what samples of more than one side use."""
+def shared(samples: Iterable[Uses], tiers: Tiers = TIERS) -> dict[str, Shared]:
+    """Kind → what samples of more than one side, a tier each, use."""
     samples = list(samples)
-    learnt, val, test = _sides(samples)
+    *held, learnt = _sides(samples, tiers)
     out = {}
     for kind in sorted({k for s in samples for k in s.things}):
-        of_learnt, of_val, of_test = (_used(side, kind) for side in (learnt, val, test))
-        names = of_learnt & of_val | of_learnt & of_test | of_val & of_test
-        of_each = [sum(not names.isdisjoint(s.things.get(kind, ())) for s in side) for side in (learnt, [*val, *test])]
+        used = Counter(name for side in (*held, learnt) for name in _used(side, kind))
+        names = {name for name, n in used.items() if n > 1}
+        of_each = [
+            sum(not names.isdisjoint(s.things.get(kind, ())) for s in side)
+            for side in (learnt, [s for side in held for s in side])
+        ]
         out[kind] = Shared(len(names), *of_each)
     return out
 
 
-def left_out(samples: Iterable[Uses], kinds: Collection[str]) -> dict[str, str]:
+def left_out(samples: Iterable[Uses], kinds: Collection[str], tiers: Tiers = TIERS) -> dict[str, str]:
     """Id → `shared:<kind>` of each sample that uses what it may not, since another side does.
 
-    As with ground (`sides.buffered_sides`) test stays whole, val gives way to it, and train and what is unlabelled to
-    both: to that of val which is left.
+    As with ground (`sides.keep_apart`) each tier gives way to what is left of those before it.
     """
-    learnt, val, test = _sides(list(samples))
-    out = _giving_way(val, test, kinds)
-    return out | _giving_way(learnt, [*(s for s in val if s.id not in out), *test], kinds)
+    first, *others = _sides(list(samples), tiers)
+    stay, out = first, dict[str, str]()
+    for side in others:
+        out |= _giving_way(side, stay, kinds)
+        stay = [*stay, *(s for s in side if s.id not in out)]
+    return out
 
 
 def _giving_way(samples: Sequence[Uses], to: Sequence[Uses], kinds: Collection[str]) -> dict[str, str]:
@@ -103,16 +144,25 @@ def _giving_way(samples: Sequence[Uses], to: Sequence[Uses], kinds: Collection[s
     return out
 
 
-def near_pairs(places: Sequence[Location], side: Sequence[str], reach_km: float) -> int:
-    """Pairs of roots of two sides that may share ground: centres are nearer than twice as far as footprints reach.
+def near_pairs(places: Sequence[Location], side: Sequence[str], angle: float, tiers: Tiers = TIERS) -> int:
+    """Pairs of roots of two tiers whose centres lie nearer than an angle, radians.
 
-    Train and what is unlabelled are one side: nothing is judged by either.
+    Train and what is unlabelled are of one: nothing is judged by either.
     """
     lon, lat = (np.array([getattr(p, k) for p in places], np.float64) for k in ("lon", "lat"))
-    learnt, val, test = (np.isin(np.array(side, str), of, invert=of is HELD_OUT) for of in (HELD_OUT, [VAL], [TEST]))
-    angle = min(2 * reach_km / EARTH_RADIUS_KM, math.pi) * (1 - 1e-9)
-    apart = ((learnt, val | test), (val, test))
-    return sum(len(Nearby(lon[b], lat[b]).pairs(lon[a], lat[a], angle)[0]) for a, b in apart)
+    return near_at(lon, lat, side, angle, tiers)
+
+
+def near_at(lon: Floats, lat: Floats, side: Sequence[str], angle: float, tiers: Tiers) -> int:
+    """`near_pairs` of centres in degrees."""
+    tier = _tier_of(tiers)
+    of = np.array([tier[s] for s in side], np.int64)
+    found = 0
+    for n in range(1, len(tiers)):
+        mine, before = np.flatnonzero(of == n), np.flatnonzero(of < n)
+        near = mine[nearest(lon[mine], lat[mine], lon[before], lat[before], angle) <= angle * (1 - 1e-9)]
+        found += len(Nearby(lon[before], lat[before]).pairs(lon[near], lat[near], angle * (1 - 1e-9))[0])
+    return found
 
 
 def summary(found: Mapping[str, Shared]) -> str:
@@ -126,10 +176,17 @@ def summary(found: Mapping[str, Shared]) -> str:
     return "; ".join(["no ground", *parts])
 
 
-def _sides(samples: Sequence[Uses]) -> tuple[list[Uses], list[Uses], list[Uses]]:
-    """Those that are learnt from, of val, and of test."""
-    learnt = [s for s in samples if s.split not in HELD_OUT]
-    return learnt, [s for s in samples if s.split == VAL], [s for s in samples if s.split == TEST]
+def _tier_of(tiers: Tiers) -> dict[str, int]:
+    """Part → number of its tier."""
+    return {part: n for n, tier in enumerate(tiers) for part in tier}
+
+
+def _sides(samples: list[Uses], tiers: Tiers) -> list[list[Uses]]:
+    """Samples of each tier; those of the last are learnt from."""
+    tier, out = _tier_of(tiers), [list[Uses]() for _ in tiers]
+    for s in samples:
+        out[tier[s.split]].append(s)
+    return out
 
 
 def _used(samples: Iterable[Uses], kind: str) -> set[str]:

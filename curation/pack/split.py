@@ -6,7 +6,7 @@ Nothing of a draw or of a cube depends on a split, so that another rule wants no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,12 +16,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curation.errors import DamageError
+from curation.errors import ConfigError, DamageError
 from curation.format.index import INDEX
 from curation.model import Location
-from curation.pack.sides import Rule
+from curation.pack.sides import TRAIN, Rule
 from curation.places.locations import Locations
+from curation.recipe.dataset import Dataset
 from curation.recipe.schema import Recipe
+from curation.recipe.split import SplitRule
 from curation.store import paths
 from curation.store.objects import Store
 
@@ -52,10 +54,14 @@ class Split:
     @property
     def about(self) -> str:
         """Where it is from, and how many places there are of each side, for a person."""
-        numbers = counts(Counter(self.sides.values()))
         if self.sides and not any(self.sides.values()):
             return "planned by the recipe, known once shards are packed"
-        return f"{'as packed' if self.packed else 'planned by the recipe, not packed yet'}: {numbers}"
+        return f"{'as packed' if self.packed else 'planned by the recipe, not packed yet'}: {self.numbers}"
+
+    @property
+    def numbers(self) -> str:
+        """How many places there are of each side, for a person."""
+        return counts(Counter(self.sides.values()))
 
 
 def sides(recipe: Recipe, places: Locations) -> NDArray[np.str_]:
@@ -67,9 +73,68 @@ def sides(recipe: Recipe, places: Locations) -> NDArray[np.str_]:
     return cast(Rule, recipe.split).sides(places, recipe)
 
 
+def season_domain(recipe: Recipe) -> str | None:
+    """The domain by which seasons of one sample may be of different parts; None where each has all of its seasons. Pure."""
+    return cast(Rule, recipe.split).season_domain
+
+
+def seasons_of(recipe: Recipe, part: str, texts: Mapping[str, str]) -> set[str]:
+    """Which seasons samples of a part have, of what `season_domain` tells of each. Pure."""
+    return {season for season, text in texts.items() if cast(Rule, recipe.split).keeps(part, text)}
+
+
+def check_values(dataset: Dataset) -> None:
+    """Passes where files of the user's have the values that the recipe's rule asks of them; no pixel is asked.
+
+    Raises:
+        ConfigError: one has not, most likely since it is misspelt; or cannot be read.
+    """
+    if lines := cast(Rule, dataset.recipe.split).misspelt(dataset.path, dataset.recipe):
+        raise ConfigError(f"{dataset.path}: [split] {'; '.join(lines)}")
+
+
 def unmatched(recipe: Recipe, places: Locations) -> list[str]:
     """What of the recipe's rule no place is like, a line each. Pure."""
     return cast(Rule, recipe.split).unmatched(places)
+
+
+def faults(recipe: Recipe, parts: Sequence[str], domains: Sequence[str]) -> list[str]:
+    """Why the recipe's rule makes no split of samples, of which the part and what their domain tells is given. Pure."""
+    samples: dict[str, Counter[str]] = {part: Counter() for part in recipe.split.parts}
+    for part, of in zip(parts, domains, strict=True):
+        samples[part][of] += 1
+    return cast(Rule, recipe.split).faults(samples)
+
+
+def leaks(rule: SplitRule, samples: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """What a rule leaves out of some parts and these samples have there, by part and what their domain tells. Pure."""
+    return cast(Rule, rule).leaks(samples)
+
+
+def notes(recipe: Recipe, parts: Sequence[str]) -> list[str]:
+    """What a person should know of the split of samples of these parts. Pure."""
+    return cast(Rule, recipe.split).notes(dict.fromkeys(recipe.split.parts, 0) | Counter(parts))
+
+
+def to_size(
+    recipe: Recipe, samples: Mapping[str, tuple[str, str]], ids_of: Callable[[Recipe], Mapping[str, set[str]]]
+) -> set[str] | None:
+    """Ids of the samples that stay, where the rule has to have what another one has beside train, and as many of it. Pure.
+
+    Args:
+        recipe: the recipe.
+        samples: id of each → its part, and what its domain tells.
+        ids_of: recipe → ids of the samples that it makes, by part.
+
+    Returns:
+        None where the rule is compared with no other.
+    """
+    rule = cast(Rule, recipe.split)
+    if (other := rule.sized_as) is None:
+        return None
+    made = ids_of(recipe.model_copy(update={"split": other}))
+    train = {name: of for name, (part, of) in samples.items() if part == TRAIN}
+    return rule.to_size(train, len(made[TRAIN]), recipe.seed).union(*(of for part, of in made.items() if part != TRAIN))
 
 
 def without_samples(recipe: Recipe, places: Locations, dropped: Mapping[str, str]) -> list[str]:

@@ -63,6 +63,8 @@ class Subject:
     """`[labels]` of the recipe."""
     gathered: Any = None
     """What was read for this annotation of this sample, of one that is read for all samples at once."""
+    beside: bytes = b""
+    """The file that comes with this annotation: of one that writes captions their words."""
 
     def fractions(self, season: str | None = None) -> dict[str, float]:
         """Share of the labelled pixels of each label, in a season, or by the annual map; empty where unknown."""

@@ -26,11 +26,14 @@ from curation.format.index import (
     SplitEntry,
     member_names,
 )
+from curation.format.names import DOMAIN
 from curation.format.table import members_to_arrow
 from curation.model import STATIC, Location
 from curation.outcomes import PatchOutcome
-from curation.pack import angles, derive, targets
+from curation.pack import angles, derive, pruned, targets
 from curation.pack.annotate import add_up
+from curation.pack.domains import gather
+from curation.pack.domains.domain import is_value
 from curation.pack.labels import imported as imported_labels
 from curation.pack.labels.imported import Imported
 from curation.pack.meta import label_names, meta_of_sample
@@ -99,7 +102,7 @@ def index_of(
     for split in sorted(dataset.recipe.split.parts):
         mine = [(j, p) for j, p in zip(jobs, parts, strict=True) if j.split == split]
         members = members_to_arrow((p.rows for _, p in mine), names)
-        table = _samples_table(dataset, mine, made.columns)
+        table = _samples_table(dataset, mine, made)
         of_members, of_samples = paths.tables(split)
         files |= {of_members: members, of_samples: table}
         for job, part in mine:
@@ -117,18 +120,22 @@ def index_of(
     }
     metas = (meta_of_sample(dataset, m, f) for j in jobs for m, f in zip(j.members, j.facts, strict=True))
     labels = {"labels": imported_labels.counts(imported, metas)} if imported else {}
+    learnt = dataset.recipe.split.learnt
     index = Index(
         dataset=dataset.name,
         title=dataset.recipe.title,
         pixels_digest=catalogs.pixels_digest(dataset, run.catalogs),
-        release_digest=imported_labels.release_digest(dataset, imported, made.target, identities),
+        release_digest=pruned.release_digest(
+            imported_labels.release_digest(dataset, imported, made.target, identities),
+            made.pruned.sha256 if made.pruned else None,
+        ),
         content_sha256=content.hexdigest(),
         seasons=tuple(seasons),
         children=children,
         label_names=tuple(label_names(dataset)),
         arrays=entries,
         splits=splits,
-        statistics=statistics(entries, [p for j, p in zip(jobs, parts, strict=True) if j.split == "train"]),
+        statistics=statistics(entries, [p for j, p in zip(jobs, parts, strict=True) if j.split in learnt]),
         sources={s.name: SourceEntry(s.title, s.licence) for s in dataset.specs.values()} | derive.sources(dataset),
         counts={
             "patches": patches,
@@ -141,11 +148,14 @@ def index_of(
         | ({"taken_out": said} if (said := dict(Counter(d.note for d in made.dropped if d.note))) else {})
         | ({"annotations": counted} if (counted := add_up(p.counts for p in parts)) else {})
         | ({"read": {n: {**its.facts, "identity": its.identity} for n, its in read.items()}} if read else {})
-        | ({"target": targets.counts(made.target, _by_split(dataset, jobs))} if made.target else {}),
+        | ({"target": targets.counts(made.target, _by_split(dataset, jobs))} if made.target else {})
+        | ({pruned.OF_INDEX: made.pruned.entry()} if made.pruned else {})
+        | ({"domains": gather.counts(made.domains, _ids_by_split(dataset, jobs))} if made.domains else {}),
         written_by=versions(),
         annotations=notes,
         columns=_domains(dataset, made.columns),
         target=made.target,
+        domains=gather.entries(dataset, made.domains, [m.location.id for j in jobs for m in j.members]),
     )
     return index, files
 
@@ -154,6 +164,10 @@ def _by_split(dataset: Dataset, jobs: Sequence[ShardJob]) -> dict[str, list[Loca
     return {
         split: [m.location for j in jobs if j.split == split for m in j.members] for split in dataset.recipe.split.parts
     }
+
+
+def _ids_by_split(dataset: Dataset, jobs: Sequence[ShardJob]) -> dict[str, list[str]]:
+    return {split: [p.id for p in places] for split, places in _by_split(dataset, jobs).items()}
 
 
 def _domains(dataset: Dataset, of_file: Mapping[str, pa.DataType]) -> dict[str, ColumnEntry]:
@@ -169,9 +183,7 @@ def _entry(name: str, data: bytes) -> FileEntry:
     return FileEntry(name, len(data), hashlib.sha256(data).hexdigest())
 
 
-def _samples_table(
-    dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]], user_columns: Mapping[str, pa.DataType]
-) -> bytes:
+def _samples_table(dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]], planned: Plan) -> bytes:
     """One row per sample with its labels, and what the file of places says of it, as GeoParquet of footprints."""
     names = label_names(dataset)
     rows = []
@@ -196,7 +208,11 @@ def _samples_table(
     domains = [n for n, a in dataset.annotations.items() if a.spec.column]
     columns = ["id", "lon", "lat", "region", "shard", *domains, *per_season]
     places = [m.location for j, _ in made for m in j.members]
-    its = {c: pd.Series([p.columns[c] for p in places], dtype=pd.ArrowDtype(t)) for c, t in user_columns.items()}
+    its = {c: pd.Series([p.columns[c] for p in places], dtype=pd.ArrowDtype(t)) for c, t in planned.columns.items()}
+    of_domains = {
+        f"{DOMAIN}{n}": [v if is_value(v := of[p.id]) else None for p in places] for n, of in planned.domains.items()
+    }
+    its |= {c: pd.Series(values, dtype=pd.ArrowDtype(pa.string())) for c, values in of_domains.items()}
     return _geoparquet({c: [r[c] for r in rows] for c in columns} | its, places)
 
 

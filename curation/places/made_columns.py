@@ -21,6 +21,8 @@ def balance_of(dataset: Dataset) -> Balance | None:
     if spec.file:
         path = spec.path(dataset.path)
         classes = strata.read(path, spec, f"{where} {path}")
+    elif spec.domain:
+        classes = strata.of_climates(spec, f"{where} domain = {spec.domain!r}")
     if not spec.by_region:
         return classes
     known = regions.of_recipe(dataset.path, places.regions)
@@ -33,7 +35,7 @@ def added(dataset: Dataset, locations: Locations, balance: Balance | None) -> Lo
     lon, lat = locations.column("lon"), locations.column("lat")
     made = {
         MAJORTOM: lambda: pa.array(majortom.ids(lon, lat), pa.string()),
-        STRATUM: lambda: pa.array(by.of(lon, lat) if by else [], pa.int64()),
+        STRATUM: lambda: by.labels(lon, lat) if by else pa.array([], pa.int64()),
     }
     table = locations.table
     for name in dataset.recipe.places.made_columns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from curation.places.grids import Floats, Ints
 
@@ -49,6 +50,16 @@ class Nearby:
         # Two turns of one box meet in a meridian, and at 180° and -180° a point lies in both.
         key = np.unique(theirs[near] * len(self._unit) + these[near])
         return key // max(len(self._unit), 1), key % max(len(self._unit), 1)
+
+
+def nearest(lon: Floats, lat: Floats, of_lon: Floats, of_lat: Floats, within: float = np.pi) -> Floats:
+    """Angle from each point to the nearest of others, radians, infinite where none is within so many; in degrees all."""
+    if not len(of_lon) or not len(lon):
+        return np.full(len(lon), np.inf)
+    most = 2 * np.sin(min(within, np.pi) / 2) * (1 + 1e-9)  # what is nearer than a bound has to be less
+    chord = cKDTree(unit(of_lon, of_lat)).query(unit(lon, lat), distance_upper_bound=most + 1e-15)[0]
+    angle: Floats = np.where(np.isfinite(chord), 2 * np.arcsin(np.minimum(chord / 2, 1.0)), np.inf)
+    return angle
 
 
 def crowded(lon: Floats, lat: Floats, angle: float, most: int) -> bool:

@@ -1,4 +1,4 @@
-"""Classes of a raster by which a draw is balanced: what each point is of, and in which order classes take turns."""
+"""Classes of a map by which a draw is balanced: what each point is of, and in which order classes take turns."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from rasterio.errors import RasterioError
 
 from curation.errors import ConfigError
 from curation.errors.causes import one_line
+from curation.errors.words import did_you_mean
+from curation.places.domains import climate
 from curation.places.land import is_land
 from curation.places.regions import Region
 from curation.recipe.places import BalanceSpec
@@ -45,6 +48,8 @@ class Strata:
     """Class → its part of a round, ascending."""
     where: str
     """What errors begin with."""
+    called: tuple[str, ...] = ()
+    """Names of classes 1, 2 … of a map whose classes have them."""
 
     def of(self, lon: Floats, lat: Floats) -> Ints:
         """The class of each point in degrees, -1 of one that is wanted of none: in no class of `weights`, or beyond it."""
@@ -62,7 +67,14 @@ class Strata:
     @property
     def names(self) -> Mapping[int, str]:
         """Class → how a person knows it."""
-        return {code: f"class {code}" for code in self.weights}
+        return {code: self.called[code - 1] if self.called else f"class {code}" for code in self.weights}
+
+    def labels(self, lon: Floats, lat: Floats) -> pa.Array:
+        """The class of each point as a column has it: its name, empty of none, or the number of one without, -1 of none."""
+        found = self.of(lon, lat)
+        if not self.called:
+            return pa.array(found, pa.int64())
+        return pa.array([self.called[code - 1] if code > 0 else "" for code in found.tolist()], pa.string())
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +188,41 @@ def read(path: Path, spec: BalanceSpec, where: str) -> Strata:
             to_pixel = ~file.transform
     except (RasterioError, OSError) as err:
         raise ConfigError(f"{where}: cannot be read as a raster: {one_line(err)}") from err
-    known = [int(c) for c in np.unique(codes) if c != nodata]
-    weights = spec.weights(known)
-    if lacking := [c for c in weights if c not in known]:
-        raise ConfigError(f"{where}: has no class {lacking}, which strata name; it has {known[:40]}")
+    known = {str(int(c)): int(c) for c in np.unique(codes) if c != nodata}
+    weights = _weights(spec, known, where)
     if any(c < 0 for c in weights):
         raise ConfigError(f"{where}: class {min(weights)} is below 0: number classes from 0, or name others in strata")
     return Strata(codes, to_pixel, crs, weights, where)
+
+
+def of_climates(spec: BalanceSpec, where: str) -> Strata:
+    """Köppen and Geiger's zones, of the map that comes along.
+
+    Args:
+        spec: what the recipe says of it.
+        where: what errors begin with.
+
+    Raises:
+        ConfigError: the recipe names a zone that there is not.
+        DamageError: the map is not the file that was released.
+    """
+    known = {zone: code for code, zone in enumerate(climate.ZONES, 1)}
+    for name in map(str, spec.without):
+        if name not in known:
+            raise ConfigError(
+                f"{where}: has no class {name}, which 'without' names; {did_you_mean(name, known)}it has {', '.join(known)}"
+            )
+    step = 1 / climate.PX_PER_DEG
+    to_pixel = ~Affine(step, 0, -180, 0, -step, 90)
+    return Strata(climate.codes(), to_pixel, CRS.from_epsg(4326), _weights(spec, known, where), where, climate.ZONES)
+
+
+def _weights(spec: BalanceSpec, known: Mapping[str, int], where: str) -> dict[int, int]:
+    """Class → its part of a round, ascending, of a map that has these. Raises ConfigError where the recipe names others."""
+    parts = spec.parts([*known])
+    if lacking := [name for name in parts if name not in known]:
+        raise ConfigError(
+            f"{where}: has no class {', '.join(lacking)}, which strata name; {did_you_mean(lacking[0], known)}it has "
+            f"{', '.join([*known][:40])}"
+        )
+    return dict(sorted((known[name], part) for name, part in parts.items()))

@@ -12,6 +12,7 @@ from typing import Any
 
 import geopandas as gpd
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.errors import ConfigError
@@ -24,6 +25,9 @@ ENDINGS = (".csv", ".parquet", ".geoparquet", *VECTOR)
 
 _TYPED = {"types_mapper": pd.ArrowDtype}
 """Columns as Arrow has them: pandas' own take a whole number beside a missing one for a number with a fraction."""
+
+
+_NO_UTF_8 = "holds text that is no UTF-8; save it as UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +67,39 @@ def read(path: Path, layer: str | None = None, texts: Collection[str] = (), once
         if ending in VECTOR:
             return PlacesTable(_vector(path, layer), path)
         tables.check(path, str(path))
-        if b"geo" in (pq.read_schema(path).metadata or {}):
-            return PlacesTable(gpd.read_parquet(path, to_pandas_kwargs=_TYPED), path)
-        return PlacesTable(pd.read_parquet(path, dtype_backend="pyarrow"), path)
+        return _parquet(path, texts)
     except ConfigError:
         raise
     except UnicodeDecodeError as err:
         raise ConfigError(f"{path}: not UTF-8 (byte {err.start}): save it as UTF-8") from err
     except (ValueError, OSError) as err:  # pyarrow's and pandas' own errors are subclasses of these
         raise ConfigError(f"{path}: not readable: {err}") from err
+
+
+def _parquet(path: Path, texts: Collection[str]) -> PlacesTable:
+    """The table of a Parquet file, without columns of text that is no UTF-8, which nothing can have.
+
+    Raises:
+        ConfigError: one of these is of ids.
+    """
+    schema = pq.read_schema(path)
+    odd = [f.name for f in schema if not pa.types.is_primitive(f.type) and not pa.types.is_binary(f.type)]
+    odd = [name for name in dict.fromkeys(odd) if not _is_utf_8(pq.read_table(path, columns=[name]))]
+    if wanted := [name for name in odd if name in texts]:
+        raise ConfigError(f"{path}: column {wanted[0]!r}: {_NO_UTF_8}")
+    names = [name for name in schema.names if name not in odd] if odd else None
+    left_out = dict.fromkeys(odd, _NO_UTF_8)
+    if b"geo" in (schema.metadata or {}):
+        return PlacesTable(gpd.read_parquet(path, columns=names, to_pandas_kwargs=_TYPED), path, left_out)
+    return PlacesTable(pd.read_parquet(path, columns=names, dtype_backend="pyarrow"), path, left_out)
+
+
+def _is_utf_8(table: pa.Table) -> bool:
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _csv(path: Path, texts: Collection[str], once: Collection[str]) -> PlacesTable:

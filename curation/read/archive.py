@@ -1,7 +1,7 @@
-"""Files of a foreign dataset, wherever it has them: in a folder, in tars, in rows of Parquet, in groups of HDF5.
+"""Files of a foreign dataset, wherever it has them: in a folder, in tars, in Tortilla files, in rows of Parquet, in HDF5.
 
 An address names what is read of it: a path below the folder, then the member of a container, `a/x.tar!k.s2.tif`,
-`x.parquet!17`, `x.h5!patch_3`. Nothing is unpacked.
+`x.tortilla!sample_1/s2`, `x.parquet!17`, `x.h5!patch_3`. Nothing is unpacked.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 import re
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import h5py
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from cachetools import LRUCache
 
 from curation.errors import ConfigError, ReadError
+from curation.read import tortilla
 from curation.store import local
 
 MOST_BYTES = 256 * 2**20
@@ -32,9 +33,8 @@ MOST_GROUP_BYTES = 2**30
 """Of a column of a row group, which is decoded as a whole to read a row of it; so many bytes of such are kept, too."""
 
 _TAR, _PARQUET, _HDF5 = (".tar",), (".parquet",), (".h5", ".hdf5")
-_WITHIN = re.compile(
-    rf"(?P<file>.*?({'|'.join(map(re.escape, (*_TAR, *_PARQUET, *_HDF5)))})){INNER}(?P<member>.*)", re.I | re.S
-)
+_ENDINGS = "|".join(map(re.escape, (*_TAR, *tortilla.ENDINGS, *_PARQUET, *_HDF5)))
+_WITHIN = re.compile(rf"(?P<file>.*?({_ENDINGS})){INNER}(?P<member>.*)", re.I | re.S)
 
 _PACKED_TARS = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
 
@@ -49,7 +49,7 @@ def base_of(source: Path) -> Path:
         return source
     if source.is_file():
         return source.parent
-    raise ConfigError(f"{source}: no such folder or file; expected a folder of chips, a tar, Parquet or HDF5")
+    raise ConfigError(f"{source}: no such folder or file; expected a folder of chips, a tar, Tortilla, Parquet or HDF5")
 
 
 def addresses(source: Path) -> Iterator[str]:
@@ -67,7 +67,10 @@ def addresses(source: Path) -> Iterator[str]:
         try:
             inner = _listed(path)
         except (OSError, ValueError, tarfile.TarError, pa.ArrowException) as err:
-            raise ConfigError(f"{path}: cannot be listed: {err}; get the file again") from err
+            what = path.suffix.lower()
+            raise ConfigError(
+                f"{path}: cannot be listed as {what} ({err}): it is cut, or no such file; get it again"
+            ) from err
         yield from [name] if inner is None else (f"{name}{INNER}{member}" for member in inner)
 
 
@@ -85,6 +88,8 @@ def _listed(path: Path) -> list[str] | None:
     ending = path.suffix.lower()
     if ending in _TAR:
         return list(_tar(str(path), *_mark(path)))
+    if ending in tortilla.ENDINGS:
+        return list(tortilla.members(str(path), *_mark(path)))
     if ending in _PARQUET:
         return [str(row) for row in range(pq.read_metadata(path).num_rows)]
     if ending in _HDF5:
@@ -161,7 +166,9 @@ def read(base: Path, address: str, column: str | None = None) -> bytes:
 def _content(path: Path, member: str, column: str) -> bytes:
     ending = path.suffix.lower()
     if ending in _TAR:
-        return _of_tar(path, member)
+        return _piece(path, member, _tar(str(path), *_mark(path)))
+    if ending in tortilla.ENDINGS:
+        return _piece(path, member, tortilla.members(str(path), *_mark(path)))
     if ending in _PARQUET:
         return _of_row(path, int(member), column)
     return _of_group(path, member) if ending in _HDF5 and member else _whole(path)
@@ -173,13 +180,13 @@ def _whole(path: Path) -> bytes:
     return local.content(path)
 
 
-def _of_tar(path: Path, member: str) -> bytes:
-    first, size = _tar(str(path), *_mark(path))[member]
+def _piece(path: Path, member: str, members: Mapping[str, tuple[int, int]]) -> bytes:
+    first, size = members[member]
     with path.open("rb") as file:
         file.seek(first)
         data = file.read(min(size, MOST_BYTES + 1))
     if len(data) != min(size, MOST_BYTES + 1):
-        raise ReadError(f"{path.name}{INNER}{member}: the tar is cut: {len(data)} of {size} bytes; get it again")
+        raise ReadError(f"{path.name}{INNER}{member}: the file is cut: {len(data)} of {size} bytes; get it again")
     return data
 
 

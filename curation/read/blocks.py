@@ -19,6 +19,11 @@ class Span(NamedTuple):
     stop: int
 
 
+def most_bytes(span: Span) -> int:
+    """What a span takes at most, with the bytes between two ranges of one request."""
+    return span.stop - span.start + GAP_BYTES
+
+
 class PixelWindow(NamedTuple):
     """Columns and rows of a raster."""
 

@@ -32,6 +32,12 @@ def is_place(transform: Affine) -> bool:
     return is_finite and not transform.is_degenerate and transform != Affine.identity()
 
 
+def moved(transform: Affine, col: int, row: int) -> Affine:
+    """The transform of a window whose first pixel is that of a column and row: to the last bit as rasterio has it."""
+    a, b, c, d, e, f = transform[:6]
+    return Affine(a, b, c + ((a * col + b * row + c) - c), d, e, f + ((d * col + e * row + f) - f))
+
+
 def place(page: Any) -> tuple[rasterio.crs.CRS | None, Affine, float | None]:
     """CRS, transform and nodata of a page, as GDAL reads them of a file of one pixel that has the page's tags.
 

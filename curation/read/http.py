@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import functools
 import http.client
 import io
 import math
@@ -141,13 +142,26 @@ class _HttpsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _Https
 
 
+_NAMING_PROXIES = tuple(
+    name for what in ("http", "https", "all", "no") for name in (f"{what}_proxy", f"{what}_proxy".upper())
+)
+"""What of the environment says which proxy a host is asked through, as a rule."""
+
+
+@functools.lru_cache(maxsize=1024)  # else all of the environment is looked through twice for each request
+def _proxy(scheme: str, host: str, named: tuple[str | None, ...]) -> str:
+    """The proxy that a host is asked through, where the environment names these; empty of none."""
+    del named
+    return "" if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get(scheme, "")
+
+
 _pools: dict[tuple[int, str, str, int, ssl.SSLContext | None], urllib3.PoolManager] = {}
 _pools_lock = threading.Lock()
 
 
 def _pool(scheme: str, host: str, per_host: int) -> urllib3.PoolManager:
     """The connections of this process, through the proxy that the environment names for a host."""
-    proxy = "" if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get(scheme, "")
+    proxy = _proxy(scheme, host, tuple(map(os.environ.get, _NAMING_PROXIES)))
     try:
         trusted = trust.context() if "https" in (scheme, hrefs.scheme_of(proxy)) else None
     except ConfigError as err:

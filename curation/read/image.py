@@ -43,6 +43,10 @@ _PACKINGS = frozenset((1, *_CCITT, 5, _JPEG, 8, 32773, 32946, _LERC, 34925, 3492
 new). Each is decoded into as many bytes as a block has, or says first of how many pixels it is. JPEG 2000, JPEG XL, WebP and
 PNG would be decoded to whatever size they please."""
 
+_TAKEN_WHOLE = (1, _JPEG, _LERC)
+"""Compressions whose packed bytes are copied first: those without any, whose pixels they are, would keep all that came with
+them for as long as the block is kept; of the others what they state is looked at here, which wants bytes."""
+
 
 class Image(abc.ABC):
     """One image of a file: where its blocks are, and their pixels. What a format is, its subclass says."""
@@ -90,7 +94,7 @@ class Image(abc.ABC):
         """Where a block is, in the order of its bytes; nothing where it was never written. Raises as `blocks`."""
 
     @abc.abstractmethod
-    def _unpacked(self, data: bytes, plane: int, bx: int, by: int, where: str) -> NDArray[Any]:
+    def _unpacked(self, data: memoryview, plane: int, bx: int, by: int, where: str) -> NDArray[Any]:
         """A block's pixels, (y, x, band), at the right and lower edge what lies in the image, at least; `where` it is.
 
         Raises:
@@ -160,11 +164,11 @@ class Image(abc.ABC):
             ReadError: its bytes cannot be had.
             BrokenError: a block cannot be decoded, or not to as many pixels as it should have.
         """
-        self._check(window)
-        self.file.ask(span for _, span in self.spans(band, window))
+        blocks = list(self.blocks(band, window))
+        self.file.ask(span for _, _, spans in blocks for span in spans)
         out = np.zeros((window.height, window.width), self.dtype)
         unwritten = []
-        for bx, by, spans in self.blocks(band, window):
+        for bx, by, spans in blocks:
             block = self.window(bx, by)
             c0, c1 = max(window.col, block.col), min(window.col + window.width, block.col + block.width)
             r0, r1 = max(window.row, block.row), min(window.row + window.height, block.row + block.height)
@@ -181,10 +185,11 @@ class Image(abc.ABC):
         """A decoded block, (y, x); at the right and lower edge what lies in the file, at least."""
         plane = self._plane(band)
         key = (self, plane, bx, by)
-        pixels = self._decoded.get(key)
+        pixels = self._decoded.found(key)
         if pixels is None:
             where = f"{self._what}block column {bx} row {by}"
-            data = b"".join(self._bytes(span, where) for span in spans)
+            views = [self._packed(span, where) for span in spans]
+            data = views[0] if len(views) == 1 else memoryview(b"".join(views))
             pixels = self._unpacked(data, plane, bx, by, where)
             wide, high = self.window(bx, by)[2:]
             if pixels.dtype.newbyteorder("=") != self.dtype or pixels.shape[0] < high or pixels.shape[1] < wide:
@@ -192,11 +197,12 @@ class Image(abc.ABC):
                     f"{where} decodes to {pixels.dtype} of {pixels.shape}, expected {self.dtype} of {high} × {wide} pixels"
                 )
             pixels = pixels.astype(self.dtype, copy=False)
-            self._decoded.add(key, pixels)
+        left = [self.file.took(span) for span in spans]
+        self._decoded.add(key, pixels, again=0 not in left)  # of all its bytes alike
         return pixels[:, :, 0 if self.planes > 1 else band - 1]
 
-    def _bytes(self, span: Span, where: str) -> bytes:
-        data = self.file.read(span.start, span.stop - span.start)
+    def _packed(self, span: Span, where: str) -> memoryview:
+        data = self.file.view(span.start, span.stop - span.start)
         if len(data) != span.stop - span.start:
             raise BrokenError(f"ends before byte {span.stop}, where {where} does")
         return data
@@ -265,8 +271,10 @@ class TiffImage(Image):
                 f"({_packing_name(self._packing)}), which is not read here; rewrite it with deflate"
             )
 
-    def _unpacked(self, data: bytes, plane: int, bx: int, by: int, where: str) -> NDArray[Any]:
-        if (stated := _samples_stated(self._packing, data, self.most_packed)) is not None and stated > self.block_px:
+    def _unpacked(self, view: memoryview, plane: int, bx: int, by: int, where: str) -> NDArray[Any]:
+        data = bytes(view) if self._packing in _TAKEN_WHOLE else view
+        stated = _samples_stated(self._packing, data, self.most_packed) if isinstance(data, bytes) else None
+        if stated is not None and stated > self.block_px:
             raise BrokenError(f"{where} would decode to {stated} samples, expected {self.block_px} at most")
         try:
             found = self._decode(data, self._number(plane, bx, by))
@@ -279,7 +287,7 @@ class TiffImage(Image):
         return found
 
 
-def _decoder(page: Any) -> Callable[[bytes, int], NDArray[Any] | None]:
+def _decoder(page: Any) -> Callable[[Any, int], NDArray[Any] | None]:
     """What makes a block's pixels, (y, x, band), of its bytes and its number, by tifffile; None where it has none."""
     decode = page.decode
     if int(page.compression) != _JPEG:

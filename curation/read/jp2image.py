@@ -77,9 +77,9 @@ class Jp2Image(Image):
                 f"expected {MOST_TILE_SAMPLES} at most; rewrite it in tiles, as of 1024 × 1024"
             )
 
-    def _unpacked(self, data: bytes, plane: int, bx: int, by: int, where: str) -> NDArray[Any]:
+    def _unpacked(self, data: memoryview, plane: int, bx: int, by: int, where: str) -> NDArray[Any]:
         try:
-            stream = jp2parts.alone(self._header, by * self.across + bx, data)
+            stream = jp2parts.alone(self._header, by * self.across + bx, bytes(data))
         except BrokenError as err:
             raise BrokenError(f"{where}: {err}") from None
         try:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from curation.errors import ReadError
 from curation.read import hdfchunk
+from curation.read.beginnings import HDF5
 from curation.read.blocks import Span
 from curation.read.decoded import Decoded
 from curation.read.gridding import Floats
-from curation.read.sparse import HDF5, BrokenError, Opened, SparseFile
+from curation.read.sparse import BrokenError, Opened, SparseFile
 from curation.read.variables import AROUND, MOST_TILE_BYTES, SwathWindow, Variable, described, find, kind_of
 from curation.store.afterwards import Leavings, Note
 

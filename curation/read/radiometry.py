@@ -193,11 +193,11 @@ def evidence(pixels: Mapping[str, NDArray[Any]], clear_fraction: float, *, is_co
     """
     seen = {band: dn.ravel() for band, dn in pixels.items() if dn.size >= LEAST_LOOK_PX}
     dark = sum(
-        float((dn < DARK_DN).mean()) >= DARK_FRACTION or float(np.median(dn)) < NEGATIVE_DN for dn in seen.values()
+        float((dn < DARK_DN).mean()) >= DARK_FRACTION or _is_median_below(dn, NEGATIVE_DN) for dn in seen.values()
     )
     if seen and dark >= (min(2, len(seen)) if is_corrected else 1):
         return Evidence.NOT_IN
-    darkest = {band: float(np.percentile(dn, 1)) for band, dn in seen.items()}
+    darkest = {band: _darkest(dn) for band, dn in seen.items()}
     if not is_corrected:
         is_in = (
             CIRRUS in seen
@@ -215,6 +215,21 @@ def evidence(pixels: Mapping[str, NDArray[Any]], clear_fraction: float, *, is_co
     is_vegetated = near >= VEGETATED * float(np.median(seen[RED]))
     has_water = len(infrared) >= 2 and max(darkest[b] for b in infrared) <= BLACK_DN
     return Evidence.IN if is_vegetated or has_water else Evidence.UNDECIDABLE
+
+
+def _is_median_below(dn: NDArray[Any], limit: float) -> bool:
+    """Whether the median of (n,) numbers, n > 0, is below a limit. Counting tells it for a tenth of what a median takes."""
+    below = 2 * int(np.count_nonzero(dn < limit))
+    return float(np.median(dn)) < limit if below == dn.size else below > dn.size
+
+
+def _darkest(dn: NDArray[Any]) -> float:
+    """The first percentile of (n,) numbers, n > 1, as `np.percentile` has it, but for rounding, by one rank."""
+    at = 0.01 * (dn.size - 1)
+    low = int(at)
+    ranked = np.partition(dn, low + 1)
+    below, above = float(ranked[: low + 1].max()), float(ranked[low + 1])
+    return below + (above - below) * (at - low)
 
 
 def check_offset(found: Evidence, offset: int, *, is_believed: bool = True) -> None:

@@ -10,9 +10,10 @@ is not given the file itself: it answers what it cannot read from a file of this
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import IO, Any, cast
 
 import numpy as np
@@ -23,13 +24,15 @@ from numpy.typing import NDArray
 from rasterio.control import GroundControlPoint
 
 from curation.errors import ReadError
+from curation.read.beginnings import HDF5, what_it_is
 from curation.read.blocks import PixelWindow, Span
 from curation.read.decoded import Decoded
 from curation.read.directory import GDAL_METADATA, Ifd, OtherFormatError, ifds
 from curation.read.georeference import is_place, place, tie_points
 from curation.read.image import Image, TiffImage
 from curation.read.jp2image import Jp2, is_jp2
-from curation.read.sparse import HDF5, BrokenError, Opened, SparseFile, what_it_is
+from curation.read.planned import by_file
+from curation.read.sparse import BrokenError, Opened, SparseFile
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters of a header is checked here
 
@@ -158,7 +161,8 @@ class Raster:
 
     Which of its pixels are valid it says as GDAL does: a mask decides, of the file or in a file beside it (`.msk`), the
     file's own first, and then a pixel that holds the nodata value is one as any other; where there is none, the nodata value
-    does. What is fully transparent is not valid, whatever else is declared.
+    does. What is fully transparent is not valid, whatever else is declared; but none of the bands that are said to hold data
+    (`data`, their numbers) is transparency, whatever the file calls it.
     """
 
     def __init__(self, file: SparseFile, decoded: Decoded, beside: SparseFile | None = None) -> None:
@@ -221,10 +225,9 @@ class Raster:
         tag = self._chain.first.tags.get(DATE_TIME) if isinstance(self._chain, _Chain) else None
         return "" if tag is None else str(tag.value)
 
-    def gaps(self, band: int) -> float | bool:
+    def gaps(self, band: int, data: frozenset[int] = frozenset()) -> float | bool:
         """How the file tells which pixels of a band are missing: True by a mask, False not at all, or its nodata value."""
-        alpha = self._image.alpha
-        if self._masked_by(band) is not None or (alpha is not None and alpha != band):
+        if self._masked_by(band) is not None or _opacity(self._image, band, data) is not None:
             return True
         return False if self.nodata is None else float(self.nodata)
 
@@ -244,9 +247,11 @@ class Raster:
         mask = self._beside.image
         return mask, 1 if flags & _PER_DATASET or mask.bands == 1 else band
 
-    def spans(self, band: int, window: PixelWindow) -> Iterator[tuple[SparseFile, Span]]:
-        """Which bytes of which file a window inside it takes, those that say what is valid among them."""
-        return _spans(self._image, self._masked_by(band), band, window)
+    def spans(
+        self, band: int, window: PixelWindow, data: frozenset[int] = frozenset()
+    ) -> Iterator[tuple[SparseFile, Span]]:
+        """Which bytes of which file a window inside it takes, as often as it does; those that say what is valid as well."""
+        return _spans(self._image, self._masked_by(band), band, window, data)
 
     def read(self, band: int, window: PixelWindow) -> NDArray[Any]:
         """The pixels of a window inside the file, (y, x) in the file's dtype, those that are not valid among them.
@@ -258,9 +263,11 @@ class Raster:
         """
         return self._read(self._image, self._masked_by(band), band, window)
 
-    def valid(self, band: int, window: PixelWindow, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+    def valid(
+        self, band: int, window: PixelWindow, pixels: NDArray[Any], data: frozenset[int] = frozenset()
+    ) -> NDArray[np.bool_]:
         """(y, x) True where pixels that `read` gave are valid, by what the file declares. Raises as `read` does."""
-        return self._valid(self._image, self._masked_by(band), band, window, pixels)
+        return self._valid(self._image, self._masked_by(band), band, window, pixels, data)
 
     def _read(self, image: Image, mask: tuple[Image, int] | None, band: int, window: PixelWindow) -> NDArray[Any]:
         pixels, unwritten = image.read(band, window)
@@ -280,18 +287,19 @@ class Raster:
         return pixels
 
     def _valid(
-        self, image: Image, mask: tuple[Image, int] | None, band: int, window: PixelWindow, pixels: NDArray[Any]
-    ) -> NDArray[np.bool_]:
+        self, image: Image, mask: tuple[Image, int] | None, band: int, window: PixelWindow, pixels: NDArray[Any],
+        data: frozenset[int],
+    ) -> NDArray[np.bool_]:  # fmt: skip
         if mask is not None:
             valid: NDArray[np.bool_] = (
                 mask[0].read(mask[1], window)[0] != 0
             )  # a block of a mask that was never written is 0, to GDAL, too
         elif self.nodata is not None:
-            valid = ~np.isnan(pixels) if np.isnan(self.nodata) else pixels != self.nodata
+            valid = ~np.isnan(pixels) if np.isnan(self.nodata) else pixels != _number(self.nodata, pixels.dtype)
         else:
             valid = np.ones(pixels.shape, bool)
-        if image.alpha is not None and image.alpha != band:
-            valid &= image.read(image.alpha, window)[0] != 0
+        if (alpha := _opacity(image, band, data)) is not None:
+            valid &= image.read(alpha, window)[0] != 0
         return valid
 
     def _level(self, band: int) -> tuple[Image, tuple[Image, int] | None]:
@@ -311,41 +319,46 @@ class Raster:
                 return image, (reduced, mask[1])
         return self._image, mask
 
-    def coarse_spans(self, band: int) -> Iterator[tuple[SparseFile, Span]]:
-        """Which bytes of which file the coarse look takes."""
+    def coarse_spans(self, band: int, data: frozenset[int] = frozenset()) -> Iterator[tuple[SparseFile, Span]]:
+        """Which bytes of which file the coarse look takes, as often as it does."""
         image, mask = self._level(band)
         for window in image.sample():
-            yield from _spans(image, mask, band, window)
+            yield from _spans(image, mask, band, window, data)
 
-    def coarse(self, band: int) -> NDArray[Any]:
+    def coarse(self, band: int, data: frozenset[int] = frozenset()) -> NDArray[Any]:
         """(n,) valid pixels of the whole file, in its dtype, of a level's blocks spread evenly. Raises as `read`."""
         image, mask = self._level(band)
-        windows = image.sample()
-        for file, spans in by_file(s for w in windows for s in _spans(image, mask, band, w)).items():
+        for file, spans in by_file(self.coarse_spans(band, data)).items():
             file.ask(spans)
         out = []
-        for window in windows:
+        for window in image.sample():
             pixels = self._read(image, mask, band, window)
-            out.append(pixels[self._valid(image, mask, band, window, pixels)])
+            out.append(pixels[self._valid(image, mask, band, window, pixels, data)])
         return np.concatenate(out)
 
 
-def by_file(spans: Iterable[tuple[SparseFile, Span]]) -> dict[SparseFile, set[Span]]:
-    """Spans by the file that they are of."""
-    out: dict[SparseFile, set[Span]] = {}
-    for file, span in spans:
-        out.setdefault(file, set()).add(span)
-    return out
+@functools.lru_cache(maxsize=256)
+def _number(nodata: float, dtype: np.dtype[Any]) -> Any:
+    """A nodata value as whole numbers of a type are compared with it: in that type where it is one, not all as float64."""
+    if dtype.kind not in "iu" or dtype.itemsize > 4 or not float(nodata).is_integer():
+        return nodata
+    limits = np.iinfo(dtype)
+    return dtype.type(int(nodata)) if limits.min <= nodata <= limits.max else nodata
+
+
+def _opacity(image: Image, band: int, data: frozenset[int]) -> int | None:
+    """Which band of an image says where another one's pixels are transparent; None of none, and of itself."""
+    return None if image.alpha == band or image.alpha in data else image.alpha
 
 
 def _spans(
-    image: Image, mask: tuple[Image, int] | None, band: int, window: PixelWindow
+    image: Image, mask: tuple[Image, int] | None, band: int, window: PixelWindow, data: frozenset[int]
 ) -> Iterator[tuple[SparseFile, Span]]:
     yield from image.spans(band, window)
     if mask is not None:
         yield from mask[0].spans(mask[1], window)
-    if image.alpha is not None:
-        yield from image.spans(image.alpha, window)
+    if (alpha := _opacity(image, band, data)) is not None:
+        yield from image.spans(alpha, window)
 
 
 def _fitting(mask: Image, image: Image) -> Image:

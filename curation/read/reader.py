@@ -10,32 +10,34 @@ import contextlib
 import functools
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
-import rasterio
-import rasterio.windows
 from affine import Affine
 from cachetools import LRUCache
 from numpy.typing import NDArray
-from rasterio.windows import Window
 
 from curation.errors import PassingError, ReadError
 from curation.model import Location
-from curation.places import grid
 from curation.read import ranges, whole
-from curation.read.blocks import GAP_BYTES, PixelWindow, Span
+from curation.read.blocks import PixelWindow
 from curation.read.decoded import Decoded
 from curation.read.directory import OtherFormatError
+from curation.read.fitting import check_pixels, check_place, reached
+from curation.read.georeference import moved
+from curation.read.heads import Heads
+from curation.read.pieces import Pieces
+from curation.read.planned import PlannedReads, Wanted, by_file
 from curation.read.ranges import ChangedError
-from curation.read.raster import Raster, by_file
+from curation.read.raster import Raster
 from curation.read.signing import PER_HOST, FileAddress
-from curation.read.sparse import BrokenError, Counts, Pieces, SparseFile
-from curation.read.warp import Crop, area_of, joined, on_grid, seen, wanted_of
+from curation.read.sparse import BrokenError, Counts, SparseFile
+from curation.read.upcoming import Upcoming
+from curation.read.warp import Crop, are_alike, mosaic, on_grid_alike, wanted_of
 from curation.recipe.access import Accesses, scheme_of
 from curation.recipe.arrays import ArraySpec
 from curation.recipe.values import Values
@@ -48,15 +50,17 @@ T = TypeVar("T")
 TRIES = 2
 """How often a file is read whose bytes came whole and cannot be decoded, or that changed meanwhile: the second time anew."""
 
-AHEAD_BYTES = 256 * 2**20
+AHEAD_BYTES = 48 * 2**20
 """Packed bytes that a reader fetches ahead, at most; and keeps for the patches behind."""
+
+PART_BESIDE = 3
+"""The part of that, a third, that may be held for later patches, since it lies beside what comes for the next ones."""
 
 MOST_OPEN = 512
 """Files that stay open when others are fetched, those wanted last: a patch of all dates of a year has a thousand."""
 
 DECODED_BYTES = 128 * 2**20
 """Pixels of blocks that a reader keeps for the patches beside, at most."""
-
 
 _MOST_PARSED = 32
 """Small files of which a reader keeps what they say."""
@@ -80,6 +84,8 @@ class Asset:
     """What lets one in, by scheme; of a scheme that is left out what the environment says to all."""
     values: Values = field(default=Values(), hash=False)
     """What its band's numbers mean, where they are not the array's own."""
+    data: frozenset[int] = frozenset()
+    """Bands of the file, from 1, that its source has pixels in: none of them is transparency, whatever the file calls it."""
 
     @property
     def file(self) -> tuple[str, str]:
@@ -100,6 +106,8 @@ class Read(NamedTuple):
     array: ArraySpec
     location: Location | None
     """The patch's; None for the coarse look at the whole file."""
+    is_likely: bool = False
+    """It will likely be read next, so that its file's head alone is asked for, beside what is read for sure."""
 
 
 class Reader:
@@ -111,6 +119,7 @@ class Reader:
         ahead_bytes: int = AHEAD_BYTES,
         per_host: int = PER_HOST,
         folders: Sequence[str] | None = None,
+        saved: Heads | None = None,
     ) -> None:
         """Prepares reading.
 
@@ -119,12 +128,15 @@ class Reader:
             ahead_bytes: packed bytes that it may fetch ahead.
             per_host: requests that one host has of all readers of this process at a time.
             folders: where hrefs may lead to local files, as `hrefs.located` has it.
+            saved: heads of files that are kept from before; what is read of new ones is kept there at the end.
         """
         self._base = base
+        self._saved = saved
         self._folders = folders
         self.counts = Counts()
         self._per_host = per_host
         self._pieces = Pieces(ahead_bytes)
+        self._plan = PlannedReads()
         self._ended = threading.Event()
         self._files: dict[tuple[str, str], SparseFile] = {}
         self._decoded = Decoded(DECODED_BYTES)
@@ -140,9 +152,8 @@ class Reader:
         self._ended.set()
         for file in list(self._rasters):
             self._close(file)
-        for fetched in self._files.values():
-            self._pieces.forget(fetched)  # what nobody read is not fetched any more
-        self._files.clear()
+        for name in list(self._files):
+            self._leave(name)
 
     def read(
         self,
@@ -164,39 +175,46 @@ class Reader:
         Raises:
             ReadError: an asset cannot be read, is of another dtype, or has blocks that were never written.
         """
-        with ranges.blamed(*(a.href for a in assets)):
-            return self._read(assets, array, location, zero_is_nodata, between_known)
+        pixels, warped = self.read_bands(
+            [assets], array, location, zero_is_nodata=zero_is_nodata, between_known=between_known
+        )
+        return pixels[0], warped
 
-    def _read(
-        self, assets: Sequence[Asset], array: ArraySpec, location: Location, zero_is_nodata: bool, between_known: bool
+    def read_bands(
+        self,
+        bands: Sequence[Sequence[Asset]],
+        array: ArraySpec,
+        location: Location,
+        *,
+        zero_is_nodata: bool = False,
+        between_known: bool = False,
     ) -> tuple[NDArray[Any], bool]:
-        crops = [p for a in assets if (p := self._cropped(a, array, location, zero_is_nodata)) is not None]
-        if len(crops) == 1 and crops[0].exact:
-            return crops[0].pixels, False
-        out = np.full(grid.geobox(location, array.step(location.size_m)).shape, array.nodata, array.dtype)
-        groups = joined(crops, array.nodata)
-        layers = [on_grid(group, groups, array, location, between_known=between_known) for group, _ in groups]
-        if len(groups) > 1:
-            # Two crops on different pixel grids both reach half a pixel into each other: each speaks for its own area.
-            of = {i: layer for (_, members), layer in zip(groups, layers, strict=True) for i in members}
-            for i, its in enumerate(crops):
-                hole = (out == array.nodata) & area_of(its.transform, its.pixels.shape, its.crs, array, location)
-                out[hole] = of[i][hole]
-        for layer in layers:
-            hole = out == array.nodata
-            out[hole] = layer[hole]
-        return out, any(not group.exact for group, _ in groups)
+        """Several bands, (band, y, x), each of its assets as `read` has it; those that lie alike are located once."""
+        crops = [self._crops(assets, array, location, zero_is_nodata) for assets in bands]
+        if are_alike(crops, array.nodata):
+            with ranges.blamed(*(a.href for assets in bands for a in assets)):
+                return on_grid_alike([only for (only,) in crops], array, location), True
+        placed = []
+        for assets, its in zip(bands, crops, strict=True):
+            with ranges.blamed(*(a.href for a in assets)):
+                placed.append(mosaic(its, array, location, between_known))
+        return np.stack([pixels for pixels, _ in placed]), any(warped for _, warped in placed)
+
+    def _crops(self, assets: Sequence[Asset], array: ArraySpec, location: Location, zero_is_nodata: bool) -> list[Crop]:
+        return [p for a in assets if (p := self._cropped(a, array, location, zero_is_nodata)) is not None]
 
     def covered(self, assets: Sequence[Asset], array: ArraySpec, location: Location) -> NDArray[np.bool_]:
         """(y, x) True where an asset that was read reaches, whether it has data there or not. Raises as `read` does."""
         out = np.zeros((array.px(location.size_m),) * 2, bool)
         for asset in assets:
-            out |= self._retried(asset, functools.partial(_reached, asset, array, location))
+            out |= self._retried(
+                asset, functools.partial(reached, array, location, asset.values, asset.band, asset.href)
+            )
         return out
 
     def gaps(self, asset: Asset) -> float | bool:
         """How a file tells which of its pixels are missing, as `Raster.gaps` has it. Raises as `read` does."""
-        found = self._retried(asset, lambda raster: raster.gaps(asset.band))
+        found = self._retried(asset, lambda raster: raster.gaps(asset.band, asset.data))
         return asset.values.missing[0] if found is False and asset.values.missing else found
 
     def coarse(self, asset: Asset, array: ArraySpec) -> NDArray[Any]:
@@ -215,8 +233,8 @@ class Reader:
         """
 
         def look(raster: Raster) -> NDArray[Any]:
-            _check(raster, array, asset)
-            raw = raster.coarse(asset.band)
+            check_pixels(raster, array, asset.values, asset.band, asset.href)
+            raw = raster.coarse(asset.band, asset.data)
             values = asset.values.made(raw, np.ones(raw.shape, bool), array.dtype, array.nodata, asset.href)
             known = values != array.nodata
             if values.dtype.kind == "f":
@@ -244,83 +262,104 @@ class Reader:
         found: T = self._parsed[key]
         return found
 
-    def prefetch(self, groups: Sequence[Sequence[Read]]) -> int:
-        """Begins to fetch what groups of reads need: the blocks of all together, each once, neighbours in one request.
+    def ahead(self, groups: Sequence[Sequence[Read]]) -> Iterator[int]:
+        """Goes through groups of reads, in the order in which they are to be read, fetching what the next ones need.
 
-        It says nothing of what fails: whoever reads it is told.
+        The blocks of all that have room are asked for together, each once, neighbours in one request; more as soon as half
+        of the room is free. Pixels of a block are kept until the last of these reads has had them. What was planned before
+        and has not been read is given up. It says nothing of what fails: whoever reads it is told.
 
-        Args:
-            groups: in the order in which they will be read.
-
-        Returns:
-            How many of them, from the first: as many as have room, and one at least.
+        Yields:
+            The number of a group: it is being fetched, and is to be read before the next one is asked for.
         """
-        for oldest in list(self._files)[:-MOST_OPEN]:  # what was asked for before is read by now
-            self._close(oldest)
-            self._pieces.forget(self._files.pop(oldest))
-        for asset in {read.asset.file: read.asset for group in groups for read in group}.values():
-            with contextlib.suppress(ReadError):  # it leads nowhere
-                self._file(asset).ask_head()
-        for asset in {read.asset.file: read.asset for group in groups for read in group}.values():
+        self._plan.clear()
+        self._plan = plan = PlannedReads()
+        self._open(groups)
+        upcoming = self._upcoming(groups)
+        for number in range(len(groups)):
+            is_next = len(groups) - upcoming.left <= number
+            if is_next or (upcoming.left and 2 * self._pieces.room_bytes >= self._pieces.limit_bytes):
+                self._ask(upcoming, int(is_next), plan.add)
+            if number == 0:
+                self.ask_heads(read for group in groups for read in group if read.is_likely)
+            yield number
+            plan.done()
+
+    def prefetch(self, reads: Sequence[Read]) -> None:
+        """Begins to fetch what some reads need that are done next. It says nothing of what fails, as `ahead`."""
+        self._open([reads])
+        self._ask(self._upcoming([reads]), 1, self._plan.foresee)
+
+    def _open(self, groups: Sequence[Sequence[Read]]) -> None:
+        """Asks for the heads of files; those that nobody has wanted for long are closed."""
+        for oldest in list(self._files)[:-MOST_OPEN]:
+            if not self._files[oldest].planned:
+                self._close(oldest)
+                self._leave(oldest)
+        reads = [read for group in groups for read in group if not read.is_likely]
+        self.ask_heads(reads)
+        for asset in {read.asset.file: read.asset for read in reads}.values():
             # Where the tiles of a JPEG 2000 are may have to be looked for, one after the other: in all files at a time.
             # It is so called, or as CDSE has it over https: `Nodes(….jp2)/$value`.
             with contextlib.suppress(Exception):  # as in `_spans`
                 if ".jp2" in asset.href.lower():
                     self._raster(asset)
-        wanted: dict[SparseFile, set[Span]] = {}
-        room = self._pieces.room_bytes
-        total = count = 0
-        for group in groups:
-            more: dict[SparseFile, set[Span]] = {}
-            for read in group:
-                for file, spans in self._spans(read).items():
-                    new = spans - wanted.get(file, set())
-                    if sum(span.stop - span.start for span in new) <= room:  # else it is fetched as it is read
-                        more.setdefault(file, set()).update(new)
-            # With the bytes between two ranges of one request, of which there are no more than so many.
-            total += sum(span.stop - span.start + GAP_BYTES for spans in more.values() for span in spans)
-            if count and total > room:
-                break
-            for file, spans in more.items():
-                wanted.setdefault(file, set()).update(spans)
-            count += 1
-        for file, found in wanted.items():
-            file.keep(found)  # all of them, before anything that is new needs room
-        for file, found in wanted.items():
-            with contextlib.suppress(ReadError):  # as below
-                file.ask(found)
-        return count
 
-    def _spans(self, read: Read) -> dict[SparseFile, set[Span]]:
+    def ask_heads(self, reads: Iterable[Read]) -> None:
+        """Begins to fetch the heads of the files that reads are of, and no more of them yet."""
+        for asset in {read.asset.file: read.asset for read in reads}.values():
+            with contextlib.suppress(ReadError):  # it leads nowhere
+                self._file(asset).ask_head()
+
+    def _ask(self, upcoming: Upcoming[Read], least: int, plan: Callable[[Wanted], None]) -> None:
+        """Begins to fetch the next groups: as many as have room, and so many at least; `plan`s each."""
+        beside_bytes = max(self._pieces.limit_bytes // PART_BESIDE - self._plan.held_bytes, 0)
+        batch = upcoming.take(room := self._pieces.room_bytes, least, min(beside_bytes, room))
+        for group in batch.groups:
+            plan(group)
+        self._plan.hold(batch.beside)
+        for file, its in batch.turns.items():
+            file.keep(its)  # all of them, before anything that is new needs room
+        for file, request in batch.requests():
+            with contextlib.suppress(ReadError):  # as below
+                file.begin(request)
+
+    def _upcoming(self, groups: Sequence[Sequence[Read]]) -> Upcoming[Read]:
+        """What is read for sure of groups of reads."""
+        sure = [[read for read in group if not read.is_likely] for group in groups]
+        return Upcoming(sure, self._spans, lambda read: read.asset.file in self._rasters)
+
+    def _spans(self, read: Read) -> Wanted:
         """Which bytes of which file a read takes; nothing where that cannot be told, for whatever reason."""
-        with contextlib.suppress(
-            Exception
-        ):  # whoever reads it meets the same, and says for which source of which patch
-            raster = self._raster(read.asset)
+        # Whoever reads it meets the same, and says for which source of which patch.
+        with contextlib.suppress(Exception):
+            raster, data = self._raster(read.asset), read.asset.data
             if read.location is None:
-                return by_file(raster.coarse_spans(read.asset.band))
+                return by_file(raster.coarse_spans(read.asset.band, data))
             window, _ = wanted_of(raster, read.array, read.location)
             inside = None if window is None else raster.inside(window)
             if inside is not None:
-                return by_file(raster.spans(read.asset.band, inside))
+                return by_file(raster.spans(read.asset.band, inside, data))
         return {}
 
     def _cropped(self, asset: Asset, array: ArraySpec, location: Location, zero_is_nodata: bool) -> Crop | None:
         """The asset's pixels that the location needs; None where the two do not meet."""
 
         def crop(raster: Raster) -> Crop | None:
-            crs = _check(raster, array, asset)
+            crs = check_pixels(raster, array, asset.values, asset.band, asset.href)
             window, is_exact = wanted_of(raster, array, location)
             if window is None or raster.inside(window) is None:
-                _check_place(raster, crs, asset)
+                check_place(raster, crs, asset.holds, asset.href)
                 return None
             pixels = self._crop(raster, asset, window, array)
             if zero_is_nodata:
                 pixels[pixels == 0] = array.nodata
-            t = rasterio.windows.transform(Window(*window), raster.transform)
+            t = moved(raster.transform, window.col, window.row)
             if raster.is_geographic:
                 turn = 360 * round((location.lon - t.c) / 360)
                 t = Affine(t.a, t.b, t.c + turn, t.d, t.e, t.f)
+            if is_exact:
+                return Crop(pixels, t, crs, is_exact)
             void = pixels == array.nodata  # of a crop that is warped all lies within the file
             return Crop(pixels, t, crs, is_exact, void if void.any() else None)
 
@@ -332,7 +371,7 @@ class Reader:
         if inside is None:
             return np.full((window.height, window.width), array.nodata, array.dtype)
         raw = raster.read(asset.band, inside)
-        valid = raster.valid(asset.band, inside, raw)
+        valid = raster.valid(asset.band, inside, raw, asset.data)
         pixels = asset.values.made(raw, valid, array.dtype, array.nodata, asset.href)
         if inside == window:
             return pixels
@@ -354,7 +393,7 @@ class Reader:
         file = self._file(asset)
         for attempt in range(TRIES):
             try:
-                return use(self._raster(asset))
+                return file.proven(use(self._raster(asset)))
             except (ReadError, BrokenError) as err:
                 self._close(asset.file)
                 # Where it could not be opened either is to blame: both are asked for anew, whoever wants them next.
@@ -378,7 +417,7 @@ class Reader:
         file = self._files.pop(asset.file, None)
         if file is None:
             address = asset.address(self._base, self._folders, self._per_host)
-            file = SparseFile(address, asset.href, self.counts, self._pieces, self._ended)
+            file = SparseFile(address, asset.href, self.counts, self._pieces, self._ended, self._saved)
         self._files[asset.file] = file  # the last that was wanted
         return file
 
@@ -396,52 +435,14 @@ class Reader:
         beside = Path(f"{address.url}.msk")
         return self._file(replace(asset, href=str(beside.absolute()))) if beside.exists() else None
 
+    def _leave(self, name: tuple[str, str]) -> None:
+        """Forgets a file but for its head: what nobody read of it is not fetched any more."""
+        file = self._files.pop(name)
+        file.keep_head()
+        self._pieces.forget(file)
+
     def _close(self, file: tuple[str, str]) -> None:
         """Drops an opened file, where it was open."""
         raster = self._rasters.pop(file, None)
         if raster is not None:
             raster.close()
-
-
-def _check(raster: Raster, array: ArraySpec, asset: Asset) -> rasterio.crs.CRS:
-    """The file's CRS, where it says where its pixels are, and has the band in a dtype that the array's holds.
-
-    Raises:
-        ReadError: it does not.
-    """
-    if raster.crs is None:
-        raise ReadError(
-            f"{asset.href}: states no CRS, so where its pixels are is not known (ground control points are not used); "
-            "read a terrain-corrected or projected product instead"
-        )
-    if asset.band > raster.bands:
-        raise ReadError(f"{asset.href}: has {raster.bands} bands, expected a band {asset.band}; mend asset_bands")
-    if not asset.values.fits(raster.dtype, array.dtype):
-        raise ReadError(
-            f"{asset.href}: pixels are {raster.dtype}, expected {array.dtype} ({array.unit}); "
-            "the source's file does not describe this catalog's pixels"
-        )
-    return raster.crs
-
-
-def _check_place(raster: Raster, crs: rasterio.crs.CRS, asset: Asset) -> None:
-    """Passes where a file that a location does not meet lies where its item says, as far as that is known.
-
-    Raises:
-        BrokenError: it does not, so that it may well have the location's pixels: they are not nodata.
-    """
-    if asset.holds is None:
-        return
-    cols, rows = seen(raster.transform, raster.width, crs, 4326, np.array(asset.holds[:1]), np.array(asset.holds[1:]))
-    if not (0 <= cols[0] <= raster.width and 0 <= rows[0] <= raster.height):
-        lon, lat = asset.holds
-        raise BrokenError(
-            f"its header puts it elsewhere than its item does: longitude {lon:.4f}, latitude {lat:.4f} would be at "
-            f"column {cols[0]:.0f} row {rows[0]:.0f} of {raster.width} × {raster.height} pixels"
-        )
-
-
-def _reached(asset: Asset, array: ArraySpec, location: Location, raster: Raster) -> NDArray[np.bool_]:
-    """`area_of` of an opened file. Raises as `_check` does."""
-    shape = raster.height, raster.width
-    return area_of(raster.transform, shape, _check(raster, array, asset), array, location)

@@ -6,6 +6,7 @@ for the part below a pixel.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -47,10 +48,9 @@ def shift_px(reference: NDArray[Any], other: NDArray[Any]) -> tuple[float, float
     if a is None or b is None:
         return (float("nan"),) * 3
     cross = np.conj(np.fft.rfft2(a)) * np.fft.rfft2(b)
-    cross /= np.maximum(np.abs(cross), 1e-12 * np.abs(cross).max())
-    # Smoothed by a Gaussian, the peak is one, of which a parabola finds the top three times as well; speckle harms less.
-    fy, fx = np.fft.fftfreq(a.shape[0])[:, None], np.fft.rfftfreq(a.shape[1])
-    cross *= np.exp(-2 * (np.pi * SMOOTH_PX) ** 2 * (fx**2 + fy**2))
+    size = np.abs(cross)
+    cross /= np.maximum(size, 1e-12 * size.max())
+    cross *= _smoothing(*a.shape)
     surface = np.fft.fftshift(np.fft.irfft2(cross, s=a.shape))
     cy, cx = (n // 2 for n in a.shape)
     window = surface[cy - MAX_SHIFT_PX : cy + MAX_SHIFT_PX + 1, cx - MAX_SHIFT_PX : cx + MAX_SHIFT_PX + 1]
@@ -77,11 +77,32 @@ def _edges(image: NDArray[Any]) -> NDArray[Any] | None:
     """Gradient magnitude under a Hann window; None where the image is flat."""
     gy, gx = np.gradient(image.astype(np.float64))
     edges = np.hypot(gx, gy)
-    if edges.std() == 0:
+    spread = edges.std()
+    if spread == 0:
         return None
-    edges = (edges - edges.mean()) / edges.std()
-    out: NDArray[Any] = edges * np.outer(np.hanning(edges.shape[0]), np.hanning(edges.shape[1]))
+    out: NDArray[Any] = (edges - edges.mean()) / spread * _hann(*edges.shape)
     return out
+
+
+@functools.lru_cache(maxsize=8)
+def _hann(height: int, width: int) -> NDArray[Any]:
+    """(y, x) Hann window; read-only."""
+    return _read_only(np.outer(np.hanning(height), np.hanning(width)))
+
+
+@functools.lru_cache(maxsize=8)
+def _smoothing(height: int, width: int) -> NDArray[Any]:
+    """What multiplies a real transform of (y, x), so that the correlation is smoothed by a Gaussian; read-only.
+
+    The peak then is one, of which a parabola finds the top three times as well; speckle harms less.
+    """
+    fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)
+    return _read_only(np.exp(-2 * (np.pi * SMOOTH_PX) ** 2 * (fx**2 + fy**2)))
+
+
+def _read_only(values: NDArray[Any]) -> NDArray[Any]:
+    values.flags.writeable = False
+    return values
 
 
 def _vertex(left: float, mid: float, right: float) -> float:

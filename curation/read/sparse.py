@@ -6,16 +6,17 @@ import bisect
 import io
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from cachetools import LRUCache
 
-from curation.errors.printable import shown
 from curation.read import ranges
 from curation.read.blocks import Span, coalesced
+from curation.read.heads import Heads
+from curation.read.pieces import Pieces
 from curation.read.ranges import Answer
 from curation.read.signing import FileAddress
 
@@ -23,53 +24,6 @@ T = TypeVar("T")
 
 HEAD_BYTES = 32 * 2**10
 """The first request of a file: the headers of a Cloud-Optimised GeoTIFF of 10980 × 10980 pixels, overviews included."""
-
-HDF5 = b"\x89HDF\r\n\x1a\n"
-"""What HDF5 files begin with, netCDF-4 among them."""
-
-TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""What TIFFs begin with, of both byte orders, BigTIFFs behind."""
-
-_FORMATS = (
-    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000 (image/jp2)"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000 (a bare codestream, image/x-jp2-codestream), which says nowhere where it lies"),
-    (b"\x89PNG\r\n\x1a\n", "PNG (image/png), which is not read here"),
-    (b"\xff\xd8\xff", "JPEG (image/jpeg), which is not read here"),
-    (b"GIF8", "GIF (image/gif), which is not read here"),
-    (b"RIFF", "RIFF, WebP (image/webp) perhaps, which is not read here"),
-    (b"PK\x03\x04", "a zip archive (application/zip), which has to be unpacked"),
-    (b"PK\x05\x06", "an empty zip archive (application/zip)"),
-    (b"\x1f\x8b", "gzip (application/gzip), which has to be unpacked"),
-    (b"BZh", "bzip2 (application/x-bzip2), which has to be unpacked"),
-    (b"\x28\xb5\x2f\xfd", "Zstandard (application/zstd), which has to be unpacked"),
-    (b"\xfd7zXZ\0", "xz (application/x-xz), which has to be unpacked"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive (application/x-7z-compressed), which has to be unpacked"),
-    (b"CDF\x01", "netCDF of the classic format (application/x-netcdf), which is not read here"),
-    (b"CDF\x02", "netCDF of the classic format (application/x-netcdf), which is not read here"),
-    (b"CDF\x05", "netCDF of the classic format (application/x-netcdf), which is not read here"),
-    (b"\x0e\x03\x13\x01", "HDF4 (application/x-hdf), which is not read here"),
-    (HDF5, "HDF5 (application/x-hdf5), netCDF-4 perhaps"),
-    (b"GRIB", "GRIB (application/wmo-GRIB2), which is not read here"),
-    (b"SQLite format 3\0", "SQLite, GeoPackage (application/geopackage+sqlite3) perhaps, which is not read here"),
-    (b"PAR1", "Parquet (application/vnd.apache.parquet), which is no raster"),
-    (b"%PDF", "PDF (application/pdf), which is no raster"),
-    (b"version https://git-lfs", "a pointer of Git LFS (text/plain), not the file that it stands for"),
-)
-"""What files of other formats begin with, and what they are, with their media type."""
-
-
-def what_it_is(head: bytes) -> str | None:
-    """What a file is that is no TIFF, for a person, by its first bytes; None where they tell nothing, or it is one."""
-    if not head:
-        return "is empty"
-    if head.startswith(TIFFS):
-        return None
-    for begins, what in _FORMATS:
-        if head.startswith(begins):
-            return f"is {what}"
-    if head[:256].lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"{", b"[")):
-        return f"is a page or a message, not data ({shown(head[:4096].decode('ascii', 'replace'))})"
-    return None
 
 
 class BrokenError(Exception):
@@ -94,6 +48,8 @@ class Counts:
         self.bytes = 0
         self.unplanned = 0
         """Requests for bytes that no plan foresaw."""
+        self.saved = 0
+        """Heads that were kept from before, and not asked for."""
         self._lock = threading.Lock()
 
     def add(self, answer: Answer, *, planned: bool) -> None:
@@ -103,61 +59,23 @@ class Counts:
             self.bytes += len(answer.data)
             self.unplanned += not planned
 
-
-class Pieces:
-    """Bytes that were asked for ahead, of all files of a reader, within a limit: what was planned longest ago goes first.
-
-    A piece counts from when it is asked for until its bytes are gone: where its request runs, until that is through,
-    whether anybody waits for it or not. So what runs is not dropped to make room: it would make none.
-    """
-
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
-        self.bytes = 0
-        self._lock = threading.Lock()
-        self._order: OrderedDict[tuple[SparseFile, int], tuple[int, Future[bytes]]] = OrderedDict()
-
-    @property
-    def room_bytes(self) -> int:
-        """What a new plan may have: all but what is running."""
-        idle = sum(size for size, data in self._order.values() if not data.running())
-        return self.limit_bytes - self.bytes + idle
-
-    def add(self, file: SparseFile, span: Span, data: Future[bytes]) -> None:
-        """Takes down a new piece, and drops the oldest ones that have no room any more."""
-        self._count(span.stop - span.start)
-        if self.bytes > self.limit_bytes:
-            for key in [k for k, (_, d) in self._order.items() if not d.running()]:
-                if self.bytes <= self.limit_bytes:
-                    break
-                self._drop(key)
-        self._order[file, span.start] = span.stop - span.start, data
-
-    def keep(self, file: SparseFile, start: int) -> None:
-        """Makes a piece the newest: it is planned for again."""
-        self._order.move_to_end((file, start))
-
-    def forget(self, file: SparseFile) -> None:
-        """Drops all of a file."""
-        for key in [k for k in self._order if k[0] is file]:
-            self._drop(key)
-
-    def _drop(self, key: tuple[SparseFile, int]) -> None:
-        size, data = self._order.pop(key)
-        key[0].drop(key[1])
-        data.cancel()
-        data.add_done_callback(lambda _: self._count(-size))  # at once, unless it is running
-
-    def _count(self, size: int) -> None:
+    def add_saved(self) -> None:
+        """Takes up a head that was kept."""
         with self._lock:
-            self.bytes += size
+            self.saved += 1
 
 
 class SparseFile:
     """One file. For one thread at a time; what is fetched ahead comes in threads of its own."""
 
     def __init__(
-        self, address: FileAddress, name: str, counts: Counts, pieces: Pieces, ended: threading.Event | None = None
+        self,
+        address: FileAddress,
+        name: str,
+        counts: Counts,
+        pieces: Pieces,
+        ended: threading.Event | None = None,
+        saved: Heads | None = None,
     ) -> None:
         """Prepares reading; nothing is asked for yet.
 
@@ -167,6 +85,7 @@ class SparseFile:
             counts: where to count requests.
             pieces: what bounds the bytes that are asked for ahead.
             ended: is set when nobody will read any more.
+            saved: heads that are kept from before.
         """
         self.address = address
         self.name = name
@@ -176,11 +95,18 @@ class SparseFile:
         self._starts: list[int] = []
         self._spans: list[tuple[int, Future[bytes]]] = []
         """(end, bytes), in the order of `_starts`; they do not overlap."""
+        self.planned: dict[Span, int] = {}
+        """Blocks that planned reads have not read yet, and how many of them."""
         self._head: Future[Answer] | None = None
         self.with_head: list[Callable[[], object]] = []
         """What forgets what others keep that follows from the file's bytes, as from its head."""
         self._is_lent = False
         """Whether the head is another reader's: good for where blocks are, and checked by the first that is fetched."""
+        self._is_proven = False
+        """Whether the file was seen to have the head's content since."""
+        self._head_used = 0
+        """Bytes of the head that say something of the file, as far as was read: blocks that lie in it are none of them."""
+        self._saved = saved if address.is_remote else None
 
     def ask_head(self) -> None:
         """Begins to fetch the head, unless this process has it, or is about to."""
@@ -197,6 +123,11 @@ class SparseFile:
 
     def _fetch_head(self, head: Future[Answer]) -> None:
         try:
+            if self._saved is not None and (found := self._saved.find(self.address.url)) is not None:
+                self._counts.add_saved()
+                self._is_lent = True
+                head.set_result(found)
+                return
             answer = ranges.fetch(self.address, 0, HEAD_BYTES, self.name)  # to its end: other readers may wait for it
         except BaseException as err:  # noqa: BLE001 - whoever reads it is told
             self._forget_head(head)
@@ -220,27 +151,68 @@ class SparseFile:
         assert self._head is not None
         return self._head.result()
 
+    def _had_head(self) -> Answer | None:
+        """The head, where it is here."""
+        has_come = self._head is not None and self._head.done() and self._head.exception() is None
+        return self.head() if has_come else None
+
+    def proven(self, made: T) -> T:
+        """What was made of a file that has the content that its head is of: it is looked at where nothing has shown that.
+
+        Raises:
+            ChangedError: it has another one than when a reader before fetched the head.
+        """
+        head = self.head()
+        if self._is_lent and not self._is_proven:
+            self._fetch(Span(0, len(head.data)), head, planned=True)
+        return made
+
+    def keep_head(self) -> None:
+        """Keeps what was used of the head for who reads it another time; of one that is lent another has, or does."""
+        if self._saved is not None and not self._is_lent and (head := self._had_head()) is not None:
+            self._saved.add(self.address.url, replace(head, data=head.data[: self._head_used]))
+
     def keep(self, spans: Iterable[Span]) -> None:
         """Lets the pieces that spans lie in stay longer than those that no plan wants any more."""
         for start in {start for span in spans for start, _ in self._over(span)}:
             self._pieces.keep(self, start)
 
-    def ask(self, spans: Iterable[Span]) -> int:
-        """Begins to fetch those of the spans that are not here yet, in few requests.
+    def plan(self, span: Span, reads: int) -> None:
+        """A block that lies there will be read so often (`took`); it is asked for after that."""
+        more = reads - self.planned.pop(span, 0)
+        if reads:
+            self.planned[span] = reads
+        for start, _ in self._over(span):
+            self._pieces.plan(self, start, more)
 
-        Returns:
-            How many bytes that is.
-        """
+    def took(self, span: Span) -> int | None:
+        """A block is read: for how many planned reads it will be again; None where none was planned."""
+        if span not in self.planned:
+            return None
+        self.plan(span, left := self.planned[span] - 1)
+        return left
+
+    def ask(self, spans: Iterable[Span]) -> None:
+        """Begins to fetch those of the spans that are not here yet, in few requests."""
+        for request in self.requests(spans):
+            self.begin(request)
+
+    def requests(self, spans: Iterable[Span]) -> list[Span]:
+        """What is to be asked for of the spans that are not here yet, in few requests, in order of their place."""
         head = self.head()
-        head_size = 0 if self._is_lent else len(head.data)
+        head_size = self._head_size(head)
         spans = [Span(s.start, min(s.stop, head.size)) for s in spans]  # a damaged header may say anything
-        missing = [s for s in spans if s.stop > head_size and not self._has(s)]
-        total = 0
-        for whole in coalesced(missing):
-            for span in self._gaps(Span(max(whole.start, head_size), whole.stop)):
-                self._add(span, _pool(self.address).submit(self._fetch, span, head.version, planned=True))
-                total += span.stop - span.start
-        return total
+        return coalesced(s for s in spans if s.stop > head_size and not self._has(s))
+
+    def begin(self, request: Span) -> None:
+        """Begins to fetch what of a request is not here yet."""
+        head = self.head()
+        for span in self._gaps(Span(max(request.start, self._head_size(head)), request.stop)):
+            self._add(span, _pool(self.address).submit(self._fetch, span, head, planned=True))
+
+    def _head_size(self, head: Answer) -> int:
+        """How many bytes of the head are this very file's, for sure."""
+        return 0 if self._is_lent else len(head.data)
 
     def _has(self, span: Span) -> bool:
         i = bisect.bisect_right(self._starts, span.start) - 1
@@ -268,22 +240,31 @@ class SparseFile:
         i = bisect.bisect(self._starts, span.start)
         self._starts.insert(i, span.start)
         self._spans.insert(i, (span.stop, data))
-        self._pieces.add(self, span, data)
+        reads = sum(n for block, n in self.planned.items() if block.start < span.stop and span.start < block.stop)
+        self._pieces.add(self, span, data, reads)
 
     def drop(self, start: int) -> None:
         """Forgets the piece that begins there."""
         i = bisect.bisect_left(self._starts, start)
         del self._starts[i], self._spans[i]
 
-    def _fetch(self, span: Span, version: str, *, planned: bool) -> bytes:
-        answer = ranges.fetch(self.address, span.start, span.stop - span.start, self.name, version, self._ended)
+    def _fetch(self, span: Span, head: Answer, *, planned: bool) -> bytes:
+        answer = ranges.fetch(self.address, span.start, span.stop - span.start, self.name, head.version, self._ended)
         self._counts.add(answer, planned=planned)
+        if answer.size != head.size:
+            raise ranges.ChangedError(f"{self.name}: has {answer.size} bytes, expected {head.size}; it is read anew")
+        self._is_proven = True
         if len(answer.data) < span.stop - span.start:
             raise ranges.ChangedError(f"{self.name}: ends before byte {span.stop}; it is read anew")
         return answer.data
 
     def read(self, start: int, size: int) -> bytes:
         """So many bytes, fewer only where the file ends. Raises as `ranges.fetch` does."""
+        self._head_used = max(self._head_used, min(start + size, len(self.head().data)))
+        return bytes(self.view(start, size))
+
+    def view(self, start: int, size: int) -> memoryview:
+        """As `read`, without a copy where they came together: all that came is kept as long as the view is."""
         head = self.head()
         stop = min(start + size, head.size)
         parts = []
@@ -293,24 +274,24 @@ class SparseFile:
                 raise ranges.ChangedError(f"{self.name}: ends at {start}, expected {head.size} bytes: it changed")
             parts.append(part)
             start += len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
-    def _part(self, span: Span, head: Answer) -> bytes:
+    def _part(self, span: Span, head: Answer) -> memoryview:
         """The first bytes of a span, as many as one piece or the head has."""
         i = bisect.bisect_right(self._starts, span.start) - 1
         if i < 0 or self._spans[i][0] <= span.start:
             if span.start < len(head.data):
-                return head.data[span.start : span.stop]
+                return memoryview(head.data)[span.start : span.stop]
             # Nobody planned it: headers behind the head, or a format whose blocks only its driver knows.
             room = self._starts[i + 1] if i + 1 < len(self._starts) else head.size
             more = Span(span.start, min(max(span.stop, span.start + _PAGE_BYTES), room))
             done: Future[bytes] = Future()
-            done.set_result(self._fetch(more, head.version, planned=False))
+            done.set_result(self._fetch(more, head, planned=False))
             self._add(more, done)
             i = bisect.bisect_right(self._starts, span.start) - 1
         stop, data = self._spans[i]
         try:
-            return data.result()[span.start - self._starts[i] : min(stop, span.stop) - self._starts[i]]
+            return memoryview(data.result())[span.start - self._starts[i] : min(stop, span.stop) - self._starts[i]]
         except CancelledError:  # pragma: no cover - a piece that is dropped is not found here any more
             raise AssertionError("a dropped piece was read") from None
 
@@ -343,6 +324,7 @@ class SparseFile:
         def take(start: int, size: int) -> bytes:
             stop = min(start + size, head.size)
             if stop <= len(head.data):
+                self._head_used = max(self._head_used, stop)
                 return head.data[start:stop]
             answer = ranges.fetch(self.address, start, stop - start, self.name, head.version)
             self._counts.add(answer, planned=True)
@@ -354,7 +336,9 @@ class SparseFile:
         """Drops everything, the head as well: it is fetched anew when it is wanted."""
         self._pieces.forget(self)
         self._forget_head(self._head)
-        self._head = None
+        if self._saved is not None and (head := self._had_head()) is not None:
+            self._saved.forget(self.address.url, head.version)
+        self._head, self._is_proven, self._head_used = None, False, 0
         for forget in self.with_head:
             forget()
         self.with_head.clear()

@@ -25,10 +25,11 @@ from curation.errors import PassingError, ReadError
 from curation.read import gridding, ranges
 from curation.read.gridding import Footprints
 from curation.read.netcdf import MOST_OPEN, Netcdf, Tiles, ask
+from curation.read.pieces import Pieces
 from curation.read.ranges import ChangedError
 from curation.read.reader import Asset
 from curation.read.signing import PER_HOST
-from curation.read.sparse import BrokenError, Counts, Pieces, SparseFile
+from curation.read.sparse import BrokenError, Counts, SparseFile
 from curation.read.track import located
 from curation.read.variables import SwathWindow
 from curation.recipe.sources import SourceSpec

@@ -12,7 +12,7 @@ import numpy as np
 
 from curation.errors import ReadError
 from curation.read import hdfchunk
-from curation.read.sparse import TIFFS, what_it_is
+from curation.read.beginnings import TIFFS, what_it_is
 
 MOST_TILE_BYTES = 256 * 2**20
 """Of one decoded chunk, and of the window that one cell needs: the largest that are published have 85 MB, an orbit's."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cachetools
 import numpy as np
 import rasterio
 import rasterio.windows
@@ -33,6 +35,9 @@ EXACT_PX = 1e-9
 
 _LEAST_WEIGHT = 1e-6
 """Weight from which on a pixel takes part in another: less is what float32 and the transformer round, not interpolation."""
+
+AREAS_BYTES = 32 * 2**20
+"""Areas of crops on grids that a process keeps, at most: six of a picture of 2200 pixels a side."""
 
 _MARGIN_PX = 3
 """Source pixels kept around a crop that will be warped: bilinear needs one, averaging its half footprint."""
@@ -60,12 +65,12 @@ def _pixel(transform: Affine, x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any
 
 
 def located(
-    transform: Affine, width: int, crs: rasterio.crs.CRS, target: GeoBox, location: Location, cols: Any, rows: Any
+    transform: Affine, width: int, crs: rasterio.crs.CRS, target: GeoBox, epsg: int, cols: Any, rows: Any
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Columns and rows, in a raster, of points given by columns and rows of the target."""
     x = target.affine.c + target.affine.a * np.ravel(cols)
     y = target.affine.f + target.affine.e * np.ravel(rows)
-    return seen(transform, width, crs, location.epsg, x, y)
+    return seen(transform, width, crs, epsg, x, y)
 
 
 def seen(
@@ -91,7 +96,7 @@ def window_of(raster: Raster, crs: rasterio.crs.CRS, target: GeoBox, location: L
     """The source pixels that a warp onto `target` needs, inside the file; None for none."""
     n = 17
     cols, rows = np.meshgrid(np.linspace(0, target.width, n), np.linspace(0, target.height, n))
-    sx, sy = located(raster.transform, raster.width, crs, target, location, cols, rows)
+    sx, sy = located(raster.transform, raster.width, crs, target, location.epsg, cols, rows)
     if not (np.isfinite(sx).all() and np.isfinite(sy).all()):
         return None
     scale = max(np.ptp(sx), np.ptp(sy)) / max(target.shape)
@@ -147,13 +152,47 @@ def _union(a: Crop, b: Crop, at: tuple[int, int], nodata: float) -> Crop:
 def area_of(
     transform: Affine, shape: tuple[int, ...], crs: rasterio.crs.CRS, array: ArraySpec, location: Location
 ) -> NDArray[np.bool_]:
-    """(y, x) True where the centre of the grid's pixel lies in a raster of that shape."""
-    target = grid.geobox(location, array.step(location.size_m))
+    """(y, x) True where the centre of the grid's pixel lies in a raster of that shape; read-only."""
+    return _area(transform, shape, crs, grid.geobox(location, array.step(location.size_m)), location.epsg)
+
+
+area_cache: cachetools.LRUCache[Any, NDArray[np.bool_]] = cachetools.LRUCache(
+    AREAS_BYTES, lambda area: int(area.nbytes)
+)
+
+
+@cachetools.cached(area_cache, lock=threading.Lock())
+def _area(
+    transform: Affine, shape: tuple[int, ...], crs: rasterio.crs.CRS, target: GeoBox, epsg: int
+) -> NDArray[np.bool_]:
+    """`area_of`, kept: all bands of a picture ask for the same, and each pixel of it is a point to be projected."""
     height, width = shape
     cols, rows = np.meshgrid(np.arange(target.width) + 0.5, np.arange(target.height) + 0.5)
-    x, y = located(transform, width, crs, target, location, cols, rows)
-    inside: NDArray[np.bool_] = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return inside.reshape(target.shape)
+    x, y = located(transform, width, crs, target, epsg, cols, rows)
+    inside: NDArray[np.bool_] = ((x >= 0) & (x < width) & (y >= 0) & (y < height)).reshape(target.shape)
+    inside.flags.writeable = False
+    return inside
+
+
+def mosaic(
+    crops: Sequence[Crop], array: ArraySpec, location: Location, between_known: bool
+) -> tuple[NDArray[Any], bool]:
+    """Crops of one band on the location's grid, (y, x), later ones where earlier ones have no data; whether any warped."""
+    if len(crops) == 1 and crops[0].exact:
+        return crops[0].pixels, False
+    out = np.full(grid.geobox(location, array.step(location.size_m)).shape, array.nodata, array.dtype)
+    groups = joined(crops, array.nodata)
+    layers = [on_grid(group, groups, array, location, between_known=between_known) for group, _ in groups]
+    if len(groups) > 1:
+        # Two crops on different pixel grids both reach half a pixel into each other: each speaks for its own area.
+        of = {i: layer for (_, members), layer in zip(groups, layers, strict=True) for i in members}
+        for i, its in enumerate(crops):
+            hole = (out == array.nodata) & area_of(its.transform, its.pixels.shape, its.crs, array, location)
+            out[hole] = of[i][hole]
+    for layer in layers:
+        hole = out == array.nodata
+        out[hole] = layer[hole]
+    return out, any(not group.exact for group, _ in groups)
 
 
 def on_grid(
@@ -198,16 +237,57 @@ def _rimmed(crop: Crop, others: Sequence[Crop], nodata: float) -> Crop:
     return replace(crop, pixels=out, transform=transform)
 
 
+def are_alike(bands: Sequence[Sequence[Crop]], nodata: float) -> bool:
+    """Whether bands, each of one crop, may be warped together: they lie alike, and none has a gap anywhere.
+
+    Of several bands with gaps GDAL weighs a pixel by the gaps of all; without any each comes out as if it were alone.
+    """
+    if len(bands) < 2 or any(len(crops) != 1 or crops[0].exact for crops in bands):
+        return False
+    first = bands[0][0]
+    return all(
+        (c.transform, c.pixels.shape, c.crs) == (first.transform, first.pixels.shape, first.crs)
+        and not _may_have_gaps(c.pixels, nodata)
+        for (c,) in bands
+    )
+
+
+def _may_have_gaps(pixels: NDArray[Any], nodata: float) -> bool:
+    """Whether GDAL may take a pixel for missing, which it does of floats that are as good as nodata, too."""
+    if pixels.dtype.kind != "f":
+        return bool((pixels == nodata).any())
+    return not np.isfinite(pixels).all() or bool(np.isclose(pixels, nodata).any())
+
+
+def on_grid_alike(crops: Sequence[Crop], array: ArraySpec, location: Location) -> NDArray[Any]:
+    """Crops that `are_alike` on the location's grid, (band, y, x): each as `on_grid` has it, all located once."""
+    first = crops[0]
+    target = grid.geobox(location, array.step(location.size_m))
+    method = resampling(array, first.crs, first.transform, location)
+    return _warped_all(
+        crops, (target.height, target.width), target.affine, f"EPSG:{location.epsg}", method, array.nodata
+    )
+
+
 def _warped(
     crop: Crop, shape: tuple[int, int], transform: Affine, crs: Any, method: Resampling, nodata: float
 ) -> NDArray[Any]:
-    """The crop on a grid, (y, x) in its dtype, by GDAL's warper, each pixel located exactly."""
-    height, width = crop.pixels.shape
-    source_crs, source_transform = _about_antimeridian(crop)
-    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": crop.pixels.dtype}
+    """The crop on a grid, (y, x) in its dtype."""
+    pixels: NDArray[Any] = _warped_all([crop], shape, transform, crs, method, nodata)[0]
+    return pixels
+
+
+def _warped_all(
+    crops: Sequence[Crop], shape: tuple[int, int], transform: Affine, crs: Any, method: Resampling, nodata: float
+) -> NDArray[Any]:
+    """Crops that lie alike on a grid, (band, y, x) in their dtype, by GDAL's warper, each pixel located exactly."""
+    bands = np.stack([crop.pixels for crop in crops])
+    count, height, width = bands.shape
+    source_crs, source_transform = _about_antimeridian(crops[0])
+    profile = {"driver": "GTiff", "height": height, "width": width, "count": count, "dtype": bands.dtype}
     with MemoryFile() as memory:
         with memory.open(**profile, transform=source_transform, nodata=nodata) as file:
-            file.write(crop.pixels, 1)
+            file.write(bands)
         with (
             memory.open() as source,
             WarpedVRT(
@@ -227,7 +307,7 @@ def _warped(
                 YSCALE=1,
             ) as vrt,
         ):
-            pixels: NDArray[Any] = vrt.read(1)
+            pixels: NDArray[Any] = vrt.read()
     return pixels
 
 

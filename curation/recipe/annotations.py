@@ -11,8 +11,10 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from curation.errors import ConfigError
 from curation.format.annotations import AnnotationEntry, Kind
-from curation.recipe import files
+from curation.format.bands import BandEntry
+from curation.recipe import files, vocabulary
 from curation.recipe.strict import StrictTable
 
 _FUNCTION = re.compile(r"(?:([^:]+\.py):)?([A-Za-z_][A-Za-z0-9_]*)")
@@ -71,6 +73,28 @@ class PointsSpec(StrictTable):
         return self.by_catalog.get(catalog, self.file)
 
 
+class CaptionsSpec(StrictTable):
+    """`[annotations.<name>.captions]`: in which words captions are written, and which were rewritten.
+
+    What stands in the files is in the digest of the release.
+    """
+
+    words: str = Field(default="en", pattern=r"^[A-Za-z0-9_/-]+(\.toml)?$")
+    """A language that comes along (a file of `stac_queries/captions/`), or a file of words, relative to the recipe."""
+    rewritten: str = ""
+    """A file that `curate captions rewrite` wrote, relative to the recipe."""
+
+
+class EmbeddingSpec(StrictTable):
+    """`[annotations.<name>.embedding]`: a table of vectors by key and season, of which each sample's are taken.
+
+    What stands in the file is in the digest of the release.
+    """
+
+    file: str = Field(min_length=1)
+    """Parquet, as `curate embed --to` writes it, relative to the recipe."""
+
+
 class AnnotationSpec(StrictTable):
     """One annotation: who makes it, and what it is."""
 
@@ -86,10 +110,17 @@ class AnnotationSpec(StrictTable):
     """Whether it is a domain column, of text or a single number: in the samples table and `meta.json`, not a member."""
     title: str = ""
     """For a person."""
+    names: list[str] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What each number along the last axis is of, in order, for who reads the index; of a built-in that `zarr` or `points`
+    tells it of, what these say."""
     zarr: ZarrSpec | None = Field(default=None, exclude_if=lambda value: value is None)
     """Of a built-in that reads one, for all samples at once: which store, and what of it."""
     points: PointsSpec | None = Field(default=None, exclude_if=lambda value: value is None)
     """Likewise of one that reads a table of points."""
+    embedding: EmbeddingSpec | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Likewise of one that reads a table of vectors."""
+    captions: CaptionsSpec | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Of one that writes captions: in which words. `caption` has those of `captions` where it is left out."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -103,7 +134,26 @@ class AnnotationSpec(StrictTable):
         """What the index says of it. Raises ValueError where there is no such annotation."""
         if any(side < 1 for side in self.shape):
             raise ValueError(f"shape: got {self.shape}, expected sides of at least 1")
-        return AnnotationEntry(self.title, self.type, tuple(self.shape), self.ragged)
+        return AnnotationEntry(self.title, self.type, tuple(self.shape), self.ragged, self._names, self._canonical)
+
+    @property
+    def _names(self) -> tuple[str, ...] | None:
+        """Of the last axis. Raises ValueError where they are told twice."""
+        known = list(self.zarr.variables) if self.zarr is not None else self.points.names if self.points else None
+        if known is not None and self.names is not None:
+            raise ValueError("names: 'zarr' or 'points' tells them; leave one of both out")
+        if known is not None and self.shape[-1:] != [len(known)]:
+            return None  # who makes it refuses it
+        found = self.names if known is None else known
+        return None if found is None else tuple(found)
+
+    @property
+    def _canonical(self) -> tuple[BandEntry | None, ...] | None:
+        """The bands that variables of a store are; None where none is one, or there are not as many as the shape says."""
+        if self.zarr is None or self.shape[-1:] != [len(self.zarr.variables)]:
+            return None
+        bands = [vocabulary.variable(name, unit) for name, unit in self.zarr.variables.items()]
+        return tuple(None if b is None else b.entry for b in bands) if any(bands) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +167,9 @@ class Annotation:
     file: str = ""
     """Path of the file of a user's own; empty of a built-in."""
     source: bytes = b""
-    """What stands in it."""
+    """What stands in it; of a built-in that writes captions the file of words."""
+    rewritten: Path | None = None
+    """Of such a one the file of texts that were rewritten, which is read when shards are packed."""
 
     @property
     def label(self) -> str:
@@ -126,8 +178,8 @@ class Annotation:
 
     @property
     def sha256(self) -> str:
-        """Of the file, in hexadecimal; empty of a built-in."""
-        return hashlib.sha256(self.source).hexdigest() if self.file else ""
+        """Of the file, in hexadecimal; empty of a built-in without one."""
+        return hashlib.sha256(self.source).hexdigest() if self.source or self.file else ""
 
 
 def read(specs: Mapping[str, AnnotationSpec], recipe: Path) -> dict[str, Annotation]:
@@ -136,15 +188,44 @@ def read(specs: Mapping[str, AnnotationSpec], recipe: Path) -> dict[str, Annotat
     Raises:
         ConfigError: a file is not there, or does not lie in the folder of the recipe.
     """
-    return {name: _read(name, spec, recipe) for name, spec in sorted(specs.items())}
+    own = next((s.captions for _, s in sorted(specs.items()) if s.function == CAPTIONS and s.captions), CaptionsSpec())
+    return {name: _read(name, spec, recipe, spec.captions or own) for name, spec in sorted(specs.items())}
 
 
-def _read(name: str, spec: AnnotationSpec, recipe: Path) -> Annotation:
+CAPTIONS, CAPTION = "captions", "caption"
+"""Built-ins that write them, and the first of them: in the same words, unless these are told apart."""
+
+LANGUAGES = "captions"
+"""Folder of `stac_queries/` with a file of words per language."""
+
+
+def _read(name: str, spec: AnnotationSpec, recipe: Path, words: CaptionsSpec) -> Annotation:
     found = _FUNCTION.fullmatch(spec.function)
     assert found is not None  # the schema has matched it
     file, called = found.groups()
+    where = f"{recipe}: [annotations.{name}"
+    if file is None and called in (CAPTIONS, CAPTION):
+        rewritten = files.beside(recipe, words.rewritten, f"{where}.captions] rewritten") if words.rewritten else None
+        return Annotation(name, spec, called, "", _words(words.words, recipe, where), rewritten)
     if file is None:
         return Annotation(name, spec, called)
-    where = f"{recipe}: [annotations.{name}] function = {spec.function!r}"
-    path = files.beside(recipe, file, where)
+    path = files.beside(recipe, file, f"{where}] function = {spec.function!r}")
     return Annotation(name, spec, called, str(path), path.read_bytes())
+
+
+def _words(words: str, recipe: Path, where: str) -> bytes:
+    """The file of words.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if words.endswith(".toml"):
+        return files.beside(recipe, words, f"{where}.captions] words = {words!r}").read_bytes()
+    folder = files.folder("stac_queries") / LANGUAGES
+    known = {p.stem: p for p in sorted(folder.glob("*.toml"))}
+    if words not in known:
+        raise ConfigError(
+            f"{where}.captions] words = {words!r}: no such language comes along; known: {', '.join(known)}; name a file of "
+            "yours beside the recipe, '<language>.toml'"
+        )
+    return known[words].read_bytes()

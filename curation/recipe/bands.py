@@ -52,7 +52,7 @@ class BandFacts(StrictTable):
     @property
     def stated(self) -> dict[str, Any]:
         """What is said, without what is not."""
-        return self.model_dump(exclude_unset=True, exclude={"name", "of"})
+        return self.model_dump(exclude_unset=True, exclude={"name", "of", "variable"})
 
 
 class BandSpec(BandFacts):

@@ -40,6 +40,9 @@ CHIPS = "chips"
 EMBEDDED = "embedded"
 """The small Earth that is served by the command itself."""
 
+EARTHS = {EMBEDDED: "plain", f"{EMBEDDED}-hard": "hard"}
+"""Catalogs that are such, and what each is called there (`embedded/world/traits.py`)."""
+
 DEFAULT_FORM = "planetary-computer"
 """How the items of an unnamed catalog are read."""
 
@@ -308,12 +311,19 @@ def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str]
         apart: source, or a pattern of sources (`s5p-*`) → who is asked for it.
 
     Raises:
-        ConfigError: a name or pattern is of no source of the recipe, or two are of one.
+        ConfigError: a name or pattern is of no source of the recipe, or two are of one; or all sources are chips of the
+            dataset's own.
     """
     recipe = dataset.recipe
+    if (catalog or apart) and asks_nobody(dataset):
+        first = catalog or "=".join(next(iter((apart or {}).items())))
+        raise ConfigError(
+            f"--catalog {printable(first)}: {dataset.path} is a recipe for `curate import`, whose chips are read where they "
+            "lie; no catalog is asked for them: leave --catalog out"
+        )
     rest = catalog or recipe.catalog
     nobody = unnamed()
-    its = {n: use.catalog for n, use in recipe.sources.items() if catalog != EMBEDDED and use.catalog not in nobody}
+    its = {n: use.catalog for n, use in recipe.sources.items() if catalog not in EARTHS and use.catalog not in nobody}
     own = _with_files(dataset)
     found = {"": rest} | {n: its.get(n) or own.get(n) or rest for n in recipe.sources}
     said: dict[str, str] = {}
@@ -332,6 +342,11 @@ def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str]
                 )
             said[name], found[name] = pattern, text
     return found
+
+
+def asks_nobody(dataset: Dataset) -> bool:
+    """Whether all of a recipe is chips of its own, as of `curate import`."""
+    return not any(spec.pick.searches for spec in dataset.specs.values())
 
 
 def _with_files(dataset: Dataset) -> dict[str, str]:
@@ -378,9 +393,10 @@ def resolve_all(
     with_files = {
         n: t for n, t in texts.items() if n and (t == own.get(n) or (specs[n].kind.holds_shapes and Path(t).is_dir()))
     }
-    chips = {n: Catalog(CHIPS, CHIPS, CHIPS, is_file=True, own=True) for n, s in specs.items() if not s.pick.searches}
-    if len(chips) == len(specs):
-        return Catalogs(next(iter(chips.values())))
+    nobody = Catalog(CHIPS, CHIPS, CHIPS, is_file=True, own=True)
+    if asks_nobody(dataset):
+        return Catalogs(nobody)
+    chips = {n: nobody for n, s in specs.items() if not s.pick.searches}
     asked = {name: text for name, text in texts.items() if name not in {*with_files, *chips}}
     found = {text: resolve(text, served_at) for text in dict.fromkeys(asked.values())}
     default = found[texts[""]]

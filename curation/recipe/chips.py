@@ -42,6 +42,8 @@ class MendSpec(StrictTable):
     """Numbers were written as unsigned that are signed: the same bits, read as this (65522 as -14)."""
     spread: Literal["wide"] | None = None
     """Values do spread wider than their percentiles 1 to 99 let expect: a few are far from all others, and are right."""
+    order: Literal["stated"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Bands are in the order that is stated, though cross-polarised backscatter is brighter than the other."""
 
 
 MENDS: dict[Code, str] = {
@@ -51,5 +53,6 @@ MENDS: dict[Code, str] = {
     Code.UNIT_RANGE: "mend = { bits = 'int16' } of signed numbers stored as unsigned; else another unit, range, or class",
     Code.UNDECLARED_NODATA: "file_nodata of the array, with that value",
     Code.ODD_SPREAD: "file_nodata of what is no data; mend = { spread = 'wide' } where the values are right",
+    Code.BAND_ORDER: "bands in the order of the files; mend = { order = 'stated' } where it is that",
 }
 """What a person may say of a refusal, in the recipe."""

@@ -12,7 +12,7 @@ from typing import Any
 from curation.errors import ConfigError
 from curation.model import STATIC, Season
 from curation.recipe import annotations as recipe_annotations
-from curation.recipe import atlas, digests, exclude, files, foreign, shares, sourcefiles, steps
+from curation.recipe import atlas, digests, domains, exclude, files, foreign, shares, sourcefiles, steps
 from curation.recipe.annotations import Annotation
 from curation.recipe.arrays import ArraySpec
 from curation.recipe.bounds import LEAST_PX
@@ -357,9 +357,14 @@ class Dataset:
         return digests.of_cube(parts, season, sources, [s.kind.judged_by for s in specs if s.kind.judged_by])
 
     def release_digest(self) -> str:
-        """Digest of all that changes shards on top of cubes: labels, split, packing, annotations, what is derived, seed."""
+        """Digest of `release_parts`, and of what samples are told to be of, which is in tables alone."""
+        asked = domains.names(self.recipe)
+        return digest(self.release_parts() | ({"domains": domains.parts(self.recipe, self.path)} if asked else {}))
+
+    def release_parts(self) -> dict[str, Any]:
+        """All that changes shards on top of cubes: labels, split, packing, annotations, what is derived, seed."""
         r = self.recipe
-        return digest(
+        return (
             {k: getattr(r, k).model_dump(mode="json") for k in ("labels", "split", "pack")}
             | {"annotations": {n: [a.spec.model_dump(mode="json"), a.sha256] for n, a in self.annotations.items()}}
             | ({"exclude": exclude.read(r.exclude, self.path)} if r.exclude else {})
@@ -394,7 +399,9 @@ class Dataset:
         """Files of the atlas that the draw reads, with the digests of their content."""
         r = self.recipe
         samplers = {r.places.sampler} | ({r.children.sampler} if r.children else set())
-        used = [atlas.CITIES] * ("gaussian-cities" in samplers) + [atlas.LAND] * bool(samplers - {"grid", "file"})
+        used: list[atlas.Released] = [atlas.CITIES] * ("gaussian-cities" in samplers)
+        used += [atlas.LAND] * bool(samplers - {"grid", "file"})
+        used += [atlas.CLIMATE] * bool(r.places.balance and r.places.balance.domain)
         return {table.file: table.sha256 for table in used}
 
     def places_digest(self) -> str:
@@ -415,7 +422,8 @@ class Dataset:
         path = (self.path.parent / self.recipe.places.file).resolve()
         where = f"{self.path}: [places] file = {self.recipe.places.file!r}"
         if not path.exists():
-            raise ConfigError(f"{where}: no such file {path}")
+            made = f"; `curate import FROM --as {self.path}` makes it" if foreign.is_foreign(self.path) else ""
+            raise ConfigError(f"{where}: no such file {path}{made}")
         local.check(path, f"{where}: {path}")
         return path
 

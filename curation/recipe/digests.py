@@ -36,6 +36,13 @@ def _by_source(parts: Any) -> Any:
     return parts if isinstance(asked, dict) else parts | {"catalog": dict.fromkeys(parts.get("sources", ()), asked)}
 
 
+def asked(parts: Any) -> dict[str, str]:
+    """Source → identity of the catalog that was asked for it, of `pixels_parts`, those of levels among them. Pure."""
+    if "catalog" not in parts:
+        return {name: its for level in parts.values() for name, its in asked(level).items()}
+    return dict(_by_source(parts)["catalog"])
+
+
 def of_cube(parts: Any, season: str, sources: Mapping[str, bool], judges: Collection[str]) -> dict[str, Any]:
     """What of `pixels_parts` (of a level) the pixels of one season's cube follow from.
 

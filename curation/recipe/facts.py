@@ -20,6 +20,15 @@ FILL: dict[str, Any] = {"float32": np.nan, "time": np.nan, "string": "", "uint8"
 DTYPE: dict[str, str] = {"float32": "float32", "time": "float64", "string": "str", "uint8": "uint8", "int16": "int16"}
 """How each type is stored; times are seconds since 1970 in float64, whose NaN opens as NaT."""
 
+TYPE: dict[str, FactType] = {
+    "float32": "float32",
+    "float64": "time",
+    "string": "string",
+    "uint8": "uint8",
+    "int16": "int16",
+}
+"""What Zarr's metadata call each type's dtype → the type."""
+
 TIME_ATTRIBUTES = {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian"}
 """What Zarr's readers know a time by."""
 

@@ -75,9 +75,11 @@ def recipe_path(name_or_path: str) -> Path:
         if not path.exists():
             raise ConfigError(f"--dataset {name_or_path}: no file {path}; write one with `curate init {name_or_path}`")
         return path
+    if path_or_name.is_file():
+        raise ConfigError(f"--dataset {name_or_path}: is no recipe, expected a file that ends in .toml, or its folder")
     path = folder("manifests") / name_or_path / "recipe.toml"
     if not path.is_file():
-        known = sorted(p.parent.name for p in path.parent.parent.glob("*/recipe.toml"))
+        known = sorted(p.parent.name for p in folder("manifests").glob("*/recipe.toml"))
         raise ConfigError(
             f"--dataset {name_or_path}: no such dataset; {did_you_mean(name_or_path, known)}known: "
             f"{', '.join(known)}; or give a path to a recipe.toml"

@@ -16,7 +16,8 @@ from pydantic import Field, ValidationError, model_validator
 from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.recipe import foreignsource
-from curation.recipe.columns import called
+from curation.recipe.card import CardSpec
+from curation.recipe.columns import FORM, called, is_ours
 from curation.recipe.footprint import MOST_M
 from curation.recipe.foreignsource import LABEL, ForeignSource, chip_column
 from curation.recipe.schema import CubeSpec, PackSpec, Recipe
@@ -161,6 +162,7 @@ class ForeignRecipe(StrictTable):
     labels: ForeignLabels = ForeignLabels()
     cube: CubeSpec = CubeSpec()
     pack: PackSpec = PackSpec()
+    card: CardSpec = CardSpec()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -175,13 +177,24 @@ class ForeignRecipe(StrictTable):
         wants = [self.place.lon, self.split, column, self.labels.names, *(s.join for s in self.sources.values())]
         if self.table is None and any(w is not None for w in wants):
             raise ValueError("[place] lon and lat, [split], [labels] and 'join' are of columns of a table: add [table]")
-        names: dict[str, str] = {}
-        for column in self.carried:
-            if (other := names.setdefault(called(column), column)) != column:
-                raise ValueError(
-                    f"columns {other!r} and {column!r} would both be called {called(column)!r}: leave one of them out"
-                )
+        self._check_columns()
         return self
+
+    def _check_columns(self) -> None:
+        """Passes where columns of the table have a name each, and not one that an import gives. Raises ValueError."""
+        names = {chip_column(source): "" for source in self.sources} | {SHARES_COLUMN: ""}
+        for column in self.carried:
+            its = carried_as(column)
+            if not FORM.fullmatch(its):
+                raise ValueError(
+                    f"column {column!r} of the table: no name is left of it in a-z, 0-9, '_' and '-', or one of more than "
+                    "60 of them: rename it in the table, or leave it out"
+                )
+            if (other := names.setdefault(its, column)) != column:
+                said = f"columns {other!r} and {column!r} would both be" if other else f"column {column!r} would be"
+                raise ValueError(
+                    f"{said} called {its!r}{'' if other else ', as one that an import makes'}: leave one of them out"
+                )
 
     @property
     def footprint_m(self) -> float:
@@ -209,7 +222,7 @@ class ForeignRecipe(StrictTable):
         """The recipe that it is, as TOML would state it."""
         columns = [
             *map(chip_column, self.sources),
-            *map(called, self.carried),
+            *map(carried_as, self.carried),
             *([SHARES_COLUMN] if self.labels.names else []),
         ]
         return {
@@ -220,29 +233,37 @@ class ForeignRecipe(StrictTable):
             "places": {"sampler": "file", "file": self.places_file, "columns": columns, "each_id": True},
             "seasons": {UNDATED: {"start": EARLIEST, "end": LATEST}},
             "sources": {name: {"required": its.required} for name, its in self.sources.items()},
-            "labels": {} if self.labels.column is None else {"column": called(self.labels.column)},
+            "labels": {} if self.labels.column is None else {"column": carried_as(self.labels.column)},
             "split": {}
             if self.split is None
             else {
                 "rule": "column",
-                "column": called(self.split.column),
+                "column": carried_as(self.split.column),
                 "val": self.split.val,
                 "buffer_km": self.split.buffer_km,
             },
             "annotations": self._annotations(),
             "cube": self.cube.model_dump(),
             "pack": self.pack.model_dump(),
+            "card": self.card.model_dump(),
         }
 
     def _annotations(self) -> dict[str, Any]:
         if not self.labels.classes:
             return {}
-        title = f"share of {', '.join(self.labels.classes)}"
-        return {SHARES: {"function": SHARES, "type": "numbers", "shape": [len(self.labels.classes)], "title": title}}
+        names = self.labels.classes
+        its = {"function": SHARES, "type": "numbers", "shape": [len(names)], "title": f"share of {', '.join(names)}"}
+        return {SHARES: its | {"names": names}}
 
     def source(self, name: str, archive: str) -> dict[str, Any]:
         """A source that it is, as its file would state it."""
         return foreignsource.stated(name, self.sources[name], self.bands, archive)
+
+
+def carried_as(column: str) -> str:
+    """What a column of the table is called here: `table_split` of `split`, which tables of samples have of themselves."""
+    its = called(column)
+    return f"table_{its}" if its and is_ours(its) else its
 
 
 SHARES_COLUMN = "shares_of_classes"
@@ -261,7 +282,8 @@ def read(path: Path) -> ForeignRecipe:
         ConfigError: it is none, or says something impossible; the key is named.
     """
     if not path.is_file():
-        raise ConfigError(f"--as {path}: no such file; expected a recipe for `curate import`")
+        what = "a folder" if path.is_dir() else "no such file"
+        raise ConfigError(f"--as {path}: {what}; expected a recipe for `curate import`")
     if not is_foreign(path):
         raise ConfigError(
             f"{path}: has no table [{DATASET}]: a recipe for `curate build`, expected one for `curate import`"

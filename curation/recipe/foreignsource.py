@@ -134,6 +134,11 @@ class ForeignSource(StrictTable):
         """Whether it is backscatter, which cubes hold as power."""
         return _kind(self).holds_power
 
+    @property
+    def decibels(self) -> bool:
+        """Whether its files hold decibels, of which cubes keep the power."""
+        return self.holds_power and self.arrays[0].quantity == DB
+
     def _check_kind(self) -> None:
         """Passes where arrays hold what its kind has. Raises ValueError otherwise."""
         quantities = {a.quantity for a in self.arrays}
@@ -185,15 +190,14 @@ def stated(name: str, use: ForeignSource, own: Mapping[str, dict[str, Any]], arc
     """
     known, labels, arrays = known_bands(), dict[str, str](), list[dict[str, Any]]()
     limits, file_bands, tables = dict[str, list[float]](), dict[str, str](), dict[str, Any]()
-    decibels = use.holds_power and use.arrays[0].quantity == DB
     for array in use.arrays:
         short = [_label(b, labels, known) for b in array.bands]
-        arrays.append(_array(array, short, decibels=decibels))
+        arrays.append(_array(array, short, decibels=use.decibels))
         limits |= {b: array.limits for b in short if array.limits}
         file_bands |= dict(zip(short, array.file_bands, strict=False))
         tables |= {b: _band(canonical, own, known) for b, canonical in zip(short, array.bands, strict=True)}
     pick = {"name": "chip", "form": use.form, "column": chip_column(name), "limits": limits, "file_bands": file_bands}
-    pick |= {"decibels": decibels, "mend": use.mend, "archive": archive}
+    pick |= {"decibels": use.decibels, "mend": use.mend, "archive": archive}
     about = {"name": name, "title": use.title, "licence": use.licence, "comment": use.comment, "kind": use.kind}
     return {**about, "pick": pick, "arrays": arrays, "bands": tables, "catalogs": {}}
 
@@ -232,6 +236,11 @@ def _array(array: ForeignArray, bands: list[str], *, decibels: bool) -> dict[str
     nodata = {"nodata": array.nodata} | ({"file_nodata": array.file_nodata} if array.file_nodata else {})
     own |= {k: v for k, v in (("level", array.level), ("convention", array.convention)) if v is not None}
     return {**own, **nodata, **codes, "role": array.role, "suffix": array.suffix}
+
+
+def unit_of_files(unit: str, *, decibels: bool) -> str:
+    """The unit that a recipe states of files whose cubes are in `unit`."""
+    return f"{unit.removesuffix(POWER)}{DB}" if decibels else unit
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
@@ -76,6 +77,8 @@ class CatalogForm(StrictTable):
     names: dict[str, Annotated[str, AfterValidator(_one_group)]] = Field(default_factory=dict)
     """Field of a scene → regular expression whose one group is it, in the name of the scene's first file: what products say
     in their names and items leave out. It comes before `properties`."""
+    cloud_cover: bool = Field(default=True, exclude_if=lambda value: value)
+    """Whether its items state `eo:cloud_cover`: a server that is asked for little of it leaves out those that do not."""
     offset: Literal["none", "baseline", "raster-bands", "earth-search"] = "none"
     """How to know whether the +1000 offset of Sentinel-2 baseline 04.00 is in the pixels."""
     tiles_px: dict[str, PositiveInt] = Field(default_factory=dict, exclude=True)
@@ -94,6 +97,16 @@ class CatalogForm(StrictTable):
     def what(self) -> str:
         """What is asked for there, for a person: a collection, or files."""
         return self.collection if self.file is None else "files by their names"
+
+    def beside(self, band: str, bands: Collection[str]) -> frozenset[int]:
+        """Numbers, from 1, of those bands of the source that lie in one file with a band, itself among them."""
+        holds_all = self.file is not None and not self.file.tells_bands
+        its = self.assets.get(band, band)
+        return frozenset(
+            number
+            for b, number in self.asset_bands.items()
+            if b in bands and (holds_all or self.assets.get(b, b) == its)
+        )
 
     def check_bands(self, bands: list[str]) -> None:
         """Passes where it is known which band of a file each of the source's is. Raises ValueError otherwise."""

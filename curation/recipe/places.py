@@ -32,45 +32,67 @@ MOST_RASTER_BYTES = 2**32
 
 
 class BalanceSpec(StrictTable):
-    """So many places of each class of a raster, of each region, or of each class on each region, of a draw."""
+    """So many places of each class, of each region, or of each class on each region, of a draw."""
 
     file: str | None = Field(default=None, min_length=1)
-    """A raster of classes (GeoTIFF, one band of whole numbers), relative to the recipe; none: regions alone."""
+    """A raster of classes (GeoTIFF, one band of whole numbers), relative to the recipe."""
+    domain: Literal["climate_zone"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """In its place a map that comes along: Köppen and Geiger's climate zones. None of both: regions alone."""
     by_region: bool = Field(default=False, exclude_if=lambda value: not value)
     """Whether each of the recipe's regions has as many places as the others, of each class."""
     least_km2: float | None = Field(default=None, gt=0, exclude_if=lambda value: value is None)
     """Of `by_region`: classes with less land on a region have no place there; `LEAST_KM2` where left out."""
-    strata: list[int] | dict[str, int] | None = None
-    """Which classes: as many places of each; or of each so many parts, `{ 10 = 2, 40 = 1 }`. Each that the raster has, as
-    many, where left out."""
-    without: list[int] = Field(default_factory=list)
+    strata: list[int] | list[str] | dict[str, int] | None = None
+    """Which classes: as many places of each; or of each so many parts, `{ 10 = 2, 40 = 1 }`. Each that there is, as many,
+    where left out. Those of a raster are numbers, those of a domain names: `["Cfb", "Dfb"]`."""
+    without: list[int] | list[str] = Field(default_factory=list[int])
     """Classes that get no place, where `strata` is left out."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.file is None and not self.by_region:
-            raise ValueError("expected 'file', a raster of classes, or by_region = true, or both")
-        if self.file is None and (self.strata is not None or self.without):
-            raise ValueError("'strata' and 'without' are of classes: they go with 'file', and only with it")
+        if self.file is not None and self.domain is not None:
+            raise ValueError("'file' and 'domain' have classes both: name one of them")
+        if not self.has_classes and not self.by_region:
+            raise ValueError(
+                "expected 'file', a raster of classes, or domain = \"climate_zone\", or by_region = true, or it with one "
+                "of these"
+            )
+        if not self.has_classes and (self.strata is not None or self.without):
+            raise ValueError(
+                "'strata' and 'without' are of classes: they go with 'file' or 'domain', and only with one"
+            )
         if self.least_km2 is not None and not self.by_region:
             raise ValueError("'least_km2' goes with by_region = true, and only with it")
         if self.strata is not None and not self.strata:
             raise ValueError("strata: none is named; name classes, or leave it out")
         if self.strata is not None and self.without:
             raise ValueError(
-                "'without' goes with every class of the raster: leave 'strata' out, or name its classes alone"
+                "'without' goes with every class that there is: leave 'strata' out, or name its classes alone"
             )
-        if isinstance(self.strata, list) and (twice := [c for c in self.strata if self.strata.count(c) > 1]):
+        if isinstance(self.strata, list) and (twice := [c for c in self.strata if [*self.strata].count(c) > 1]):
             raise ValueError(
                 f"strata: {twice[0]} stands there twice; name each once, or its part: {{ {twice[0]} = 2 }}"
             )
-        if isinstance(self.strata, dict):
-            for code, part in self.strata.items():
-                if not code.removeprefix("-").isdecimal() or not 1 <= part <= 1_000_000:
-                    raise ValueError(
-                        f"strata: {code} = {part}: expected the number of a class, and 1 to 1,000,000 parts"
-                    )
+        self._check_classes()
         return self
+
+    def _check_classes(self) -> None:
+        """Passes where classes are numbers of a raster, or names of a domain. Raises ValueError otherwise."""
+        parts = self.strata if isinstance(self.strata, dict) else {}
+        for name, part in parts.items():
+            if (self.file and not name.removeprefix("-").isdecimal()) or not 1 <= part <= 1_000_000:
+                its = "number" if self.file else "name"
+                raise ValueError(f"strata: {name} = {part}: expected the {its} of a class, and 1 to 1,000,000 parts")
+        kind = int if self.file else str
+        for key, named in (("strata", self.strata), ("without", self.without)):
+            if isinstance(named, list) and (odd := [c for c in named if not isinstance(c, kind)]):
+                its = "numbers of the raster's classes" if self.file else f"names of the domain {self.domain!r}"
+                raise ValueError(f"{key}: {odd[0]!r}: expected {its}")
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether it is of classes, and not of regions alone."""
+        return self.file is not None or self.domain is not None
 
     def path(self, recipe: Path) -> Path:
         """The raster, beside the recipe, of one that names one. Raises ConfigError where it is not there."""
@@ -79,11 +101,14 @@ class BalanceSpec(StrictTable):
         local.check(path, f"{recipe}: [places.balance] file = {self.file!r}: {path}", MOST_RASTER_BYTES)
         return path
 
-    def weights(self, known: Sequence[int]) -> dict[int, int]:
-        """Class → its part, by ascending class, of a raster that has these."""
+    def parts(self, known: Sequence[str]) -> dict[str, int]:
+        """Class, as the recipe names it → its part of a round, of a map that has these."""
         if isinstance(self.strata, dict):
-            return dict(sorted((int(c), part) for c, part in self.strata.items()))
-        return dict.fromkeys(sorted(self.strata or [c for c in known if c not in self.without]), 1)
+            return self.strata
+        without = {str(c) for c in self.without}
+        return dict.fromkeys(
+            [str(c) for c in self.strata] if self.strata else [c for c in known if c not in without], 1
+        )
 
 
 class PlacesSpec(StrictTable):
@@ -117,7 +142,7 @@ class PlacesSpec(StrictTable):
     """Columns of the file that locations carry: into the tables of locations and samples, into samples and batches, for
     seasons, labels and a rule of the split. All that can where left out; none where empty."""
     balance: BalanceSpec | None = Field(default=None, exclude_if=lambda value: value is None)
-    """So many places of each class of a raster, of `gaussian-cities` and `uniform`."""
+    """So many places of each class of a map, of `gaussian-cities` and `uniform`."""
     majortom_id: bool = Field(default=False, exclude_if=lambda value: not value)
     """Whether locations carry the cell of the Major TOM grid that their centre lies in, as column `majortom_id`."""
     numbered: bool = Field(default=False, exclude_if=lambda value: not value)
@@ -178,10 +203,10 @@ class PlacesSpec(StrictTable):
     @property
     def made_columns(self) -> list[str]:
         """Columns of locations that follow from where they are, in order."""
-        return [MAJORTOM] * self.majortom_id + [STRATUM] * bool(self.balance and self.balance.file)
+        return [MAJORTOM] * self.majortom_id + [STRATUM] * bool(self.balance and self.balance.has_classes)
 
     def balance_parts(self, recipe: Path) -> dict[str, Any]:
-        """What a balanced draw follows from beside the recipe: the raster, and the outlines of regions, as digests."""
+        """What a balanced draw follows from beside the recipe: the map, and the outlines of regions, as digests."""
         its, parts = self.balance, dict[str, Any]()
         if its is not None and its.file:
             parts["balance"] = files.sha256_of(its.path(recipe))

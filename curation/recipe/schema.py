@@ -14,13 +14,16 @@ from pydantic import (
 
 from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
-from curation.format.names import LABEL, is_free
+from curation.format.names import DOMAIN, LABEL, is_free
 from curation.model import STATIC, FixedSeason, Season, Window
 from curation.outcomes import SLAB
+from curation.recipe import domains
 from curation.recipe.annotations import AnnotationSpec
 from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
+from curation.recipe.card import CardSpec
 from curation.recipe.columns import FORM, called, is_ours
 from curation.recipe.derived import AnyDerivedSpec
+from curation.recipe.domains import DomainsSpec
 from curation.recipe.exclude import ExcludeSpec
 from curation.recipe.footprint import MOST_M, GridSpec, SideSpec
 from curation.recipe.maskmodel import MaskModelSpec
@@ -29,7 +32,7 @@ from curation.recipe.refine import RefineSpec
 from curation.recipe.season_rules import listed
 from curation.recipe.seasons import EARLIEST, LATEST, AnySeasonSpec, DatedSeasonSpec, SeasonSpec
 from curation.recipe.shares import ShareSpec
-from curation.recipe.split import UNSHARED_CELL, SplitSpec
+from curation.recipe.split import DATATAKE, EVENT, EVERYTHING, UNSHARED_CELL, SplitSpec
 from curation.recipe.strict import Fraction, Name, StrictTable
 
 DATE_OF = "date_of_"
@@ -220,7 +223,7 @@ class FetchSpec(StrictTable):
 
     requests_per_host: int = Field(default=64, gt=0)
     """Requests that one host has of all workers together, at a time; of each at least one."""
-    ahead_mb: int = Field(default=256, gt=0)
+    ahead_mb: int = Field(default=48, gt=0)
     """Packed megabytes (10⁶) that a task fetches ahead of what it decodes, at most, but one patch's at least; a worker has a
     task per thread."""
 
@@ -274,6 +277,10 @@ class Recipe(StrictTable):
     """What samples carry beside pixels, by name."""
     derived: dict[str, AnyDerivedSpec] = Field(default_factory=dict, exclude_if=lambda value: not value)
     """Arrays that are calculated of others when samples are packed, by name."""
+    domains: DomainsSpec | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What samples are told to be of."""
+    card: CardSpec = Field(default=CardSpec(), exclude=True)
+    """What a publisher says of it; in no dump, and in no digest."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -301,11 +308,9 @@ class Recipe(StrictTable):
         for key, source in (("annual", self.labels.annual), ("seasonal", self.labels.seasonal)):
             if source is not None and source not in self.sources:
                 raise ValueError(f"labels.{key} = {source!r} is not in [sources]: {sorted(self.sources)}")
-        known = [*self.sources, UNSHARED_CELL]
+        known = [*self.sources, UNSHARED_CELL, DATATAKE, EVENT, EVERYTHING]
         if unknown := [n for n in self.split.unshared if n not in known]:
-            raise ValueError(
-                f"split.unshared: {unknown} are none of the recipe's sources, nor {UNSHARED_CELL!r}: {known}"
-            )
+            raise ValueError(f"split.unshared: {unknown}: expected sources of the recipe, or others of {known}")
         self._check_unlabelled()
         named = [*(self.places.columns or []), *self.places.made_columns]
         tables: dict[str, Iterable[str]] = {
@@ -336,6 +341,7 @@ class Recipe(StrictTable):
             raise ValueError(f"{twice}: one of [pack.shares], and another entry of a sample: call one otherwise")
         self._check_target(named)
         self.split.check(self)
+        domains.check(self)
         self._check_levels()
         return self
 
@@ -383,6 +389,8 @@ class Recipe(StrictTable):
             return "a derived array is called so"
         if name in self.pack.shares:
             return "one of [pack.shares] is called so"
+        if name in [f"{DOMAIN}{n}" for n in domains.names(self)]:
+            return "a domain of samples is called so"
         return "an annotation is called so" if name in self.annotations else ""
 
     @property

@@ -19,7 +19,7 @@ from curation.recipe.uses import called
 OWN = "sources"
 """Folder beside a recipe whose `<source>.toml` come before those of `stac_queries/`, or add to them."""
 
-NO_SOURCES = ("bands", "regions", "catalogs")
+NO_SOURCES = ("bands", "regions", "catalogs", "licences")
 """Files of `stac_queries/` that say something else."""
 
 

@@ -22,6 +22,7 @@ from curation.recipe.arrays import ArraySpec
 from curation.recipe.bands import BandSpec
 from curation.recipe.facts import Fact, Number
 from curation.recipe.forms import CatalogForm
+from curation.recipe.licences import checked
 from curation.recipe.maskcodes import CODE_SETS, check_codes
 from curation.recipe.packed import Packed
 from curation.recipe.pictures import ClassSpec, Codes, MaskLegend, Picture
@@ -268,6 +269,12 @@ class SourceSpec(StrictTable):
     angles: bool = Field(default=False, exclude_if=lambda value: not value)
     """Whether where sun and satellite stood, and which satellite it was, are facts of its patches (`recipe/angles.py`)."""
     licence: str
+    terms: Annotated[str, BeforeValidator(checked)] | None = Field(default=None, exclude=True)
+    """Which of `stac_queries/licences.toml` it is under: what cards of a release link to. As what comes next, in no dump."""
+    attribution: str = Field(default="", exclude=True)
+    """The line that its licence wants wherever its pixels are shown; `licence` where left out."""
+    about: str = Field(default="", exclude=True)
+    """The page, or DOI, that says what it is: what a release is derived from."""
     comment: str = ""
     """What who uses its pixels must know, in a sentence or two: it stands beside them in cubes."""
     catalogs: dict[str, CatalogForm]

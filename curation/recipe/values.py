@@ -160,15 +160,16 @@ class Values:
     def made(self, raw: NDArray[Any], valid: NDArray[np.bool_], dtype: str, nodata: float, where: str) -> NDArray[Any]:
         """Pixels of a file's numbers, in `dtype`, with `nodata` where they are not valid or mean so; shape as given.
 
-        `raw` is not changed. A whole number is the nearest one. `where` it is from, errors tell.
+        They may be `raw` itself, which is not changed. A whole number is the nearest one. `where` it is from, errors tell.
 
         Raises:
             ReadError: a number is of none of the mask's sets, does not fit `dtype`, or would become nodata.
         """
-        valid = valid & ~self._missing(raw)
+        if self.missing:
+            valid = valid & ~self._missing(raw)
         if self.sets is not None:
             pixels, known = self.sets.codes(raw.astype(np.int64) if raw.dtype.kind in "iu" else raw)
-            valid &= ~np.isnan(raw)
+            valid = valid & ~np.isnan(raw)
             if (foreign := np.unique(raw[valid & ~known])).size:
                 raise ReadError(
                     f"{where}: the mask holds {', '.join(f'{v:g}' for v in foreign[:8])}, of which no rule of its bits or "
@@ -177,9 +178,8 @@ class Values:
             pixels[~valid] = CODE_OF["invalid"]
             return pixels
         pixels = raw if not self.is_made else self._scaled(raw, valid, dtype, nodata, where)
-        pixels = pixels.astype(dtype, copy=pixels is raw)
-        pixels[~valid] = nodata
-        return pixels
+        pixels = pixels.astype(dtype, copy=False)
+        return pixels if valid.all() else np.where(valid, pixels, pixels.dtype.type(nodata))
 
     def _missing(self, raw: NDArray[Any]) -> NDArray[np.bool_]:
         out = np.zeros(raw.shape, bool)

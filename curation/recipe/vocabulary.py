@@ -21,6 +21,8 @@ class Member(BandFacts):
 
     of: str | None = Field(default=None, pattern=NAME)
     """The band that it is in another product: whatever is not said here is said there."""
+    variable: str | None = Field(default=None, min_length=1)
+    """Of a variable of the climate: what stores call it that do not by its key, `2m_temperature` of `era5.t2m`."""
 
 
 class Family(BandFacts):
@@ -35,6 +37,7 @@ class BandList(StrictTable):
     sensors: dict[str, Family]
     """By how names begin."""
     _bands: dict[str, BandSpec] = PrivateAttr(default_factory=dict)
+    _variables: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _resolved(self) -> Self:
@@ -51,10 +54,22 @@ class BandList(StrictTable):
                 self._bands[name] = BandSpec(name=name, **(origin | _said(family, band)))
             except ValidationError as err:
                 raise ValueError(f"{name}: {err.errors()[0]['msg'].removeprefix('Value error, ')}") from err
+            if band.variable is not None:
+                self._called(name, name.partition(".")[2], band.variable)
         numbers = [b.fomo for name, b in self._bands.items() if b.fomo is not None and listed[name][1].of is None]
         if twice := sorted({n for n in numbers if numbers.count(n) > 1}):
             raise ValueError(f"fomo = {twice} twice: expected each number once, and other products by 'of'")
         return self
+
+    def _called(self, name: str, *variables: str) -> None:
+        for variable in variables:
+            if self._variables.setdefault(variable, name) != name:
+                raise ValueError(f"{name}: variable {variable!r}: is {self._variables[variable]} already")
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What stores call a variable of the climate → its canonical name."""
+        return self._variables
 
     @property
     def bands(self) -> Mapping[str, BandSpec]:
@@ -72,13 +87,32 @@ def vocabulary() -> Mapping[str, BandSpec]:
     Raises:
         ConfigError: the file is no such list.
     """
+    return _listed().bands
+
+
+def variable(name: str, unit: str) -> BandSpec | None:
+    """The band that a store's variable of the climate is, in the store's unit; None of one that is not listed.
+
+    Args:
+        name: as the store has it: `2m_temperature`, or `t2m`.
+        unit: of the store's numbers, which may be another than the list has.
+
+    Raises:
+        ConfigError: the file is no list of bands.
+    """
+    known = _listed()
+    its = known.variables.get(name)
+    return None if its is None else known.bands[its].model_copy(update={"unit": unit})
+
+
+def _listed() -> BandList:
     path = files.folder("stac_queries") / "bands.toml"
     return _read(path, path.stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=4)
-def _read(path: Path, _mtime_ns: int) -> Mapping[str, BandSpec]:
-    return read_toml(path, BandList).bands
+def _read(path: Path, _mtime_ns: int) -> BandList:
+    return read_toml(path, BandList)
 
 
 def named(value: Any) -> Any:

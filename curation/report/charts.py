@@ -21,7 +21,7 @@ Values = NDArray[np.float64]
 def curves(by_season: Mapping[str, Values], colours: Mapping[str, str], name: str, alt: str, *, unit: str) -> str:
     """How often values occur, one line per season; the axis ends at the 0.5th and 98th percentiles."""
     with svg.style():
-        figure, axes = _one(3.0, 1.45, left=0.15)
+        figure, axes = _one(3.0, 1.45, left=0.25)
         low, high = np.percentile(np.concatenate(list(by_season.values())), [0.5, 98])
         if high <= low:
             low, high = low - 1, high + 1
@@ -36,6 +36,55 @@ def curves(by_season: Mapping[str, Values], colours: Mapping[str, str], name: st
         axes.spines["left"].set_visible(False)
         axes.locator_params(axis="x", nbins=4)
         axes.set_xlabel(unit)
+        axes.set_ylabel("pixels", labelpad=2)
+        return svg.svg(figure, name, alt)
+
+
+def distances(km: Mapping[str, Values], colours: Mapping[str, str], name: str, alt: str, least_km: float) -> str:
+    """How many of each part lie how far away, on a logarithmic axis; what none may be nearer than is dashed."""
+    with svg.style():
+        figure, axes = _one(svg.NARROW_IN, 1.9, left=0.55)
+        low, high = min(least_km, *(float(v.min()) for v in km.values())), max(float(v.max()) for v in km.values())
+        edges = np.geomspace(max(low * 0.8, 1e-3), max(high * 1.2, 2e-3), 31)
+        for part, values in km.items():
+            axes.stairs(np.histogram(values, edges)[0], edges, color=colours[part], lw=1.1, label=part)
+            axes.stairs(np.histogram(values, edges)[0], edges, color=colours[part], alpha=0.15, fill=True)
+        axes.axvline(least_km, color=svg.INK, lw=0.8, ls=(0, (4, 3)))
+        axes.set_xscale("log")
+        axes.set_xlabel("distance, km")
+        axes.set_ylabel("samples")
+        return svg.svg(figure, name, alt)
+
+
+def scores(
+    at: Mapping[str, Sequence[tuple[float, float, float, float]]],
+    colours: Mapping[str, str],
+    name: str,
+    alt: str,
+    marks: Mapping[str, float],
+) -> str:
+    """Means by distance with their intervals, a line per part, on a logarithmic axis; what is marked is dashed and named.
+
+    Args:
+        at: part → km, mean, low, high of each class of distance, the nearest first.
+        colours: of parts.
+        name: of the chart.
+        alt: what it says.
+        marks: name → km.
+    """
+    with svg.style():
+        figure, axes = _one(svg.NARROW_IN, 2.1, left=0.55)
+        for part, points in at.items():
+            km, mean, low, high = np.array(points).T
+            axes.errorbar(
+                km, mean, yerr=[mean - low, high - mean], color=colours[part], lw=1.1, marker="o", ms=3, capsize=2
+            )
+        for n, (word, km_at) in enumerate(marks.items()):
+            axes.axvline(km_at, color=svg.INK, lw=0.8, ls=(0, (4, 3)))
+            axes.text(km_at, 1.0 - 0.09 * n, f" {word}", transform=axes.get_xaxis_transform(), va="top", fontsize=7)
+        axes.set_xscale("log")
+        axes.set_xlabel("distance, km")
+        axes.set_ylabel("score")
         return svg.svg(figure, name, alt)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from curation.cubes import complete, selection
 from curation.cubes.cube import Cube
 from curation.cubes.unsettled import Unsettled
+from curation.format.index import INDEX
 from curation.model import STATIC, Location
 from curation.pack import split as splits
 from curation.pack.split import Split
@@ -22,6 +23,7 @@ from curation.recipe.arrays import ArraySpec
 from curation.recipe.forms import CatalogForm
 from curation.recipe.masked import read_first
 from curation.scenes import candidates
+from curation.store import paths
 from curation.store.ledger import Ledger, cube_names
 from curation.work.run import Run
 
@@ -122,8 +124,9 @@ class Estimates:
 
 def estimates(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> Estimates:
     """The estimates of all cubes of regions and seasons."""
+    splits.check_values(run.dataset)
     every = selection.cubes(run, asked, run.dataset.cube_seasons(), keep=False)
-    split = f"Split {_split(run, every).about}."
+    split = f"Split {_split_in_words(run, every)}."
     note = f"{STATIC} is built before seasons. Estimates; nothing was searched, read or written."
     rows = tuple(of_cube(run, c) for c in every if c.season in seasons)
     return Estimates(rows, (*_samples(run, every), split, *_special(run), note))
@@ -145,6 +148,14 @@ def _special(run: Run) -> list[str]:
                 "relief = 'correct' takes them from where they are."
             )
     return out
+
+
+def _split_in_words(run: Run, every: Sequence[Cube]) -> str:
+    """What the locations are planned to be of; where shards stand, that those are another matter."""
+    its = _split(run, every)
+    if run.store.child(paths.SHARDS).head(INDEX) is None:
+        return its.about
+    return f"planned by the recipe, of these locations: {its.numbers}; shards that stand keep theirs"
 
 
 def _split(run: Run, every: Sequence[Cube]) -> Split:

@@ -7,7 +7,7 @@ is not complete is drawn by hexagon, since of points that lie on each other only
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +114,74 @@ def region(states: Mapping[str, str], places: Sequence[Location], aside: Collect
         return svg.svg(_map(states, places, aside, bounds, squeeze, svg.NARROW_IN), name, alt)
 
 
+def sides(
+    of: Mapping[str, str],
+    places: Sequence[Location],
+    colours: Mapping[str, str],
+    name: str,
+    alt: str,
+    below: Callable[[Axes, float], None] | None = None,
+) -> str:
+    """Each place in the colour of its part; those of none lie below, and are small.
+
+    Args:
+        of: location id → part, or why it is of none.
+        places: the locations.
+        colours: by part.
+        name: of the drawing.
+        alt: what it says in words.
+        below: draws what lies below the places, on axes whose middle has that longitude.
+    """
+    if spread(places):
+        lat = [p.lat for p in places]
+        bounds = (-180.0, max(min(-60.0, *lat) - 2, -90.0), 180.0, min(max(84.0, *lat) + 2, 90.0))
+        return svg.wide_and_narrow(lambda width: _sides(of, places, colours, bounds, 1.0, width, below), name, alt)
+    bounds = _shaped(_bounds(places, 0.08))
+    with svg.style():
+        squeeze = math.cos(math.radians((bounds[1] + bounds[3]) / 2))
+        return svg.svg(_sides(of, places, colours, bounds, squeeze, svg.NARROW_IN, below), name, alt)
+
+
+def _sides(
+    of: Mapping[str, str],
+    places: Sequence[Location],
+    colours: Mapping[str, str],
+    bounds: Bounds,
+    squeeze: float,
+    width_in: float,
+    below: Callable[[Axes, float], None] | None,
+) -> Figure:
+    figure, axes, middle = _empty(bounds, squeeze, width_in)
+    if below is not None:
+        below(axes, middle)
+    lon, lat = places_lon(places, middle), np.array([p.lat for p in places])
+    side = np.array([of[p.id] for p in places])
+    size = float(np.clip(4000 / len(places), 4, 26))
+    # What there is most of below, so that it hides nothing.
+    for part in sorted(colours, key=lambda p: (colours[p] != OUTCOMES["pending"], -int((side == p).sum()))):
+        mine, none = side == part, colours[part] == OUTCOMES["pending"]
+        many = len(places) > MOST_POINTS
+        axes.scatter(
+            lon[mine], lat[mine], s=size * (0.5 if none else 1), color=colours[part], lw=0, rasterized=many, zorder=3
+        )
+    _graticule(axes, width_in - _LEFT_IN - _RIGHT_IN)
+    return figure
+
+
+def _empty(bounds: Bounds, squeeze: float, width_in: float, key_in: float = 0.0) -> tuple[Figure, Axes, float]:
+    """A figure with land and sea, and the longitude of its middle."""
+    west, south, east, north = bounds
+    wide = width_in - _LEFT_IN - _RIGHT_IN
+    high = wide * (north - south) / ((east - west) * squeeze)
+    height_in = high + _TOP_IN + _BOTTOM_IN + key_in
+    figure = Figure(figsize=(width_in, height_in))
+    axes: Axes = figure.add_axes(
+        (_LEFT_IN / width_in, (_BOTTOM_IN + key_in) / height_in, wide / width_in, high / height_in)
+    )
+    _ground(axes, bounds, round(wide * 110))
+    return figure, axes, (west + east) / 2
+
+
 def note(places: Sequence[Location], aside: Collection[str], *, packed: bool) -> str:
     """What is said below a map of these, beside its counts; `packed`: whether what is not of train is so in shards."""
     its = sum(p.id in aside for p in places)
@@ -132,17 +200,10 @@ def _map(
     squeeze: float,
     width_in: float,
 ) -> Figure:
-    west, south, east, north = bounds
+    west, south, east, _ = bounds
     key_in = _KEY_IN if len(places) > MOST_POINTS else 0.0
     wide = width_in - _LEFT_IN - _RIGHT_IN
-    high = wide * (north - south) / ((east - west) * squeeze)
-    height_in = high + _TOP_IN + _BOTTOM_IN + key_in
-    figure = Figure(figsize=(width_in, height_in))
-    axes: Axes = figure.add_axes(
-        (_LEFT_IN / width_in, (_BOTTOM_IN + key_in) / height_in, wide / width_in, high / height_in)
-    )
-    _ground(axes, bounds, round(wide * 110))
-    middle = (west + east) / 2
+    figure, axes, middle = _empty(bounds, squeeze, width_in, key_in)
     deg_in = (east - west) / wide
     state = np.array([states[p.id] for p in places])
     lon, lat = places_lon(places, middle), np.array([p.lat for p in places])

@@ -193,7 +193,7 @@ def bands(survey: Survey) -> Bands | None:
     shown = {s: c for s, c in colours.items() if any(s in by for by in joined.values())}
     note = (
         f"Pixels of {used} train patches, at most {HISTOGRAM_PATCHES} a season; axes end at the 0.5th and 98th percentile, "
-        "each curve has its own scale."
+        "each curve is scaled to its own most frequent value."
     )
     return Bands(tuple(drawn), note, Markup(legend(shown)))
 
@@ -287,7 +287,11 @@ def _shift(survey: Survey, spec: SourceSpec) -> list[Measure]:
 
         return value
 
-    sides = [("shift east", along("x")), ("shift south", along("y")), (f"shift, {about}", along("x", "y"))]
+    sides = [
+        ("shift east, pixels", along("x")),
+        ("shift south, pixels", along("y")),
+        (f"shift, {about}", along("x", "y")),
+    ]
     return [measure for title, value in sides for measure in _measure(survey, spec, title, value)]
 
 
@@ -317,6 +321,7 @@ def dates(survey: Survey) -> Chart | None:
     svg = charts.timeline(windows, times, colours, "dates", alt)
     return Chart(
         "Acquisition dates",
-        "A bar per day; the season's window is shaded, from the first to the last where each location has its own.",
+        "A bar per day, its height the root of how many there are beside the most on a day of its row; the season's window "
+        "is shaded, from the first to the last where each location has its own.",
         Markup(svg),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -22,13 +23,15 @@ from curation.format import index
 from curation.format.index import Index
 from curation.model import STATIC, Location
 from curation.outcomes import PENDING
-from curation.pack import meta, sharing, writers
+from curation.pack import meta, pruned, sharing, writers
 from curation.pack.labels.imported import release_digest
-from curation.pack.sides import BUFFER, HELD_OUT
+from curation.pack.sides import BUFFER, DROPPED_BY_RULE, TRAIN, UNLABELLED
 from curation.pack.split import Split
+from curation.recipe import synthetic
 from curation.recipe.dataset import Dataset
-from curation.report import contact_sheet, maps, measurements, palette
+from curation.report import cards, contact_sheet, graphs, maps, measurements, palette, panels, splits
 from curation.report import survey as surveys
+from curation.report.splits import NOTHING, OwnTables, SplitView
 from curation.report.survey import Survey
 from curation.store import paths
 from curation.store.objects import Store
@@ -47,38 +50,63 @@ class Map:
     note: str
 
 
-def write(dataset: Dataset, store: Store, out: Path | None) -> tuple[str, str]:
+def write(dataset: Dataset, store: Store, out: Path | None, own: OwnTables = NOTHING) -> tuple[str, str]:
     """Where the report of a dataset was written (`<root>/<dataset>/report.html`, or `out`), and the page.
 
     Args:
         dataset: the recipe it was built by.
         store: its folder, `<root>/<dataset>`.
         out: a local file to write instead.
+        own: what the user has of samples, which the part on the split draws.
+
+    Beside the page lies what it says of the split, as JSON: `split.json`, or `<name>.split.json` of another page.
 
     Raises:
-        ConfigError: nothing is built there, it was built by another recipe, or `out` is a folder.
+        ConfigError: nothing is built there, it was built by another recipe, or `out` is a folder; or of what the user has
+            nothing is of a sample here.
     """
     if out is not None and out.is_dir():
         raise ConfigError(f"--out {out}: is a folder, expected the name of a file; say --out {out / paths.REPORT}")
-    page = render(dataset, store)
+    page, split = _rendered(dataset, store, own)
     data = page.encode()
     where, key = (store, paths.REPORT) if out is None else (Store(out.absolute().parent), out.name)
     where.publish(key, data)
+    beside = paths.SPLIT_FACTS if out is None else f"{out.stem}.{paths.SPLIT_FACTS}"
+    if split is not None:
+        where.publish(beside, (json.dumps(split.facts, indent=1) + "\n").encode())
+    elif out is None and where.head(beside) is not None:
+        where.delete(beside)
     log.info("report: %.1f MB", len(data) / 1e6)
     return where.where(key), page
 
 
 def render(dataset: Dataset, store: Store) -> str:
     """The page. Raises as `write` does."""
+    return _rendered(dataset, store, NOTHING)[0]
+
+
+def _rendered(dataset: Dataset, store: Store, own: OwnTables) -> tuple[str, SplitView | None]:
+    """The page, and what it says of the split."""
     with Doing("report: reading what is recorded"):
         survey = surveys.survey(dataset, store)
         index = _index(survey)
         dropped = _dropped(survey)
     with Doing("report: drawing"):
-        return _drawn(dataset, survey, index, dropped)
+        split = splits.view(survey, index, own)
+        if split is None and own != NOTHING:
+            raise ConfigError(
+                f"{store.where('')}: scores and features are of samples of a split, and there is none: pack first"
+            )
+        return _drawn(dataset, survey, index, dropped, split), split
 
 
-def _drawn(dataset: Dataset, survey: Survey, index: Index | None, dropped: list[tuple[str, str, int]]) -> str:
+def _drawn(
+    dataset: Dataset,
+    survey: Survey,
+    index: Index | None,
+    dropped: list[tuple[str, str, int]],
+    split: SplitView | None,
+) -> str:
     """The page of what was read."""
     recipe = dataset.recipe
     rows = contact_sheet.rows(survey)
@@ -86,11 +114,15 @@ def _drawn(dataset: Dataset, survey: Survey, index: Index | None, dropped: list[
     context = {
         "dataset": dataset,
         "recipe": recipe,
+        "synthetic": synthetic.about(survey.asked),
         "cards": _cards(survey, index),
         "facts": _facts(survey, index),
-        "maps": _maps(survey),
+        "maps": drawn_maps(survey),
+        "split": split,
+        "graph": graphs.view(survey),
         "outcome_colours": palette.OUTCOMES,
         "rows": rows,
+        "captioned": cards.cards(survey, index),
         "legends": _legends(survey),
         "about_rows": contact_sheet.words(survey),
         "bars": bars,
@@ -109,6 +141,7 @@ def _drawn(dataset: Dataset, survey: Survey, index: Index | None, dropped: list[
         "sources": _sources(dataset),
         "slabs": (survey.slabs_read, survey.slabs_in_ledgers),
         "help": _help,
+        "in_words": panels.place_in_words,
         "left_out": survey.left_out,
         "damage": list(survey.damage),  # last: all that was read above has found what is damaged
     }
@@ -185,7 +218,8 @@ def _facts(survey: Survey, index: Index | None) -> list[tuple[str, str]]:
     recipe = survey.dataset.recipe
     pixels = sorted({str(c.ledger.binding.get("pixels")) for c in survey.cubes.values()})
     read = {name: its["identity"] for name, its in (index.counts.get("read", {}) if index else {}).items()}
-    release = release_digest(survey.dataset, survey.imported, survey.target(index), read)
+    own = release_digest(survey.dataset, survey.imported, survey.target(index), read)
+    release = pruned.release_digest(own, pruned.record_of(index) if index else None)
     out = [
         ("recipe", str(survey.dataset.path)),
         ("folder", survey.store.where("")),
@@ -224,7 +258,7 @@ def _footprint(level: Dataset) -> str:
     return f"{level.level}: {size}" if level.level else size
 
 
-def _maps(survey: Survey) -> list[Map]:
+def drawn_maps(survey: Survey) -> list[Map]:
     """The whole world where locations are spread out, then a map per region."""
     by_region = {r: places for r in survey.regions if (places := survey.places(r))}
     states = {r: {p.id: survey.state(r, p.id) for p in places} for r, places in by_region.items()}
@@ -242,7 +276,7 @@ def _maps(survey: Survey) -> list[Map]:
 def _map(
     title: str, states: dict[str, str], places: list[Location], split: Split, draw: Callable[..., str], name: str
 ) -> Map:
-    aside = {p.id for p in places if split.of(p) in (*HELD_OUT, BUFFER)}
+    aside = {p.id for p in places if split.of(p) not in ("", TRAIN, UNLABELLED)}
     counts = Counter(states.values())
     numbers = ", ".join(f"{v} {k}" for k, v in sorted(counts.items()))
     svg = draw(states, places, aside, name, f"Map of {title}: {counted(len(states), 'location')}, {numbers}")
@@ -287,6 +321,8 @@ def _help(reason: str) -> str:
         return "too near to the other split, or of neither"
     if reason.startswith("shared:"):
         return "uses what a sample of another side uses, which the recipe does not allow"
+    if reason in DROPPED_BY_RULE:
+        return DROPPED_BY_RULE[reason]
     if reason == "target":
         return "beyond the number of samples asked for"
     found = [CODE_HELP[c] for c in Code if c.value in reason.replace("(", ":").replace(" ", ":").split(":")]

@@ -9,12 +9,13 @@ from matplotlib.colors import to_hex
 
 from curation.recipe.pictures import ClassSpec
 
-QUALITATIVE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#dd8452", "#8172b3")
-"""Paul Tol's bright scheme and two more: distinct with every common colour blindness."""
+QUALITATIVE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#8b22c4", "#b979f1")
+"""Paul Tol's bright scheme and two more: told apart by whoever lacks one kind of cones, too."""
 
-_SEASONS = {"spring": "#5a9e4b", "summer": "#d99a1c", "autumn": "#bf5b2c", "fall": "#bf5b2c", "winter": "#4a86c5"}
+SEASONS = {"spring": "#1fae78", "summer": "#e8a820", "autumn": "#9c3d1f", "fall": "#9c3d1f", "winter": "#2a6ddc"}
+"""Of the well-known ones, which differ in lightness, too: who cannot tell green from red tells spring from autumn."""
 
-UNTIMED = "#7d6bb0"
+UNTIMED = "#755d76"
 """What has no season."""
 
 OUTCOMES = {"complete": "#2f9e77", "rejected": "#e0803f", "failed": "#c8374a", "pending": "#a3abb3"}
@@ -28,10 +29,10 @@ def classes(legend: Sequence[ClassSpec]) -> dict[int, str]:
     """Code → colour for each class of a legend: its makers', or else one that no other class of it has."""
     own = {c.code: c.colour for c in legend if c.colour is not None}
     others = [c.code for c in legend if c.code not in own]
-    return own | dict(zip(others, _distinct(len(others), set(own.values())), strict=True))
+    return own | dict(zip(others, distinct(len(others), set(own.values())), strict=True))
 
 
-def _distinct(count: int, taken: Collection[str] = ()) -> list[str]:
+def distinct(count: int, taken: Collection[str] = ()) -> list[str]:
     """So many colours that differ from one another and from those that are taken; many are spread over the spectrum."""
     free = [c for c in QUALITATIVE if c not in taken]
     if count <= len(free):
@@ -43,9 +44,9 @@ def _distinct(count: int, taken: Collection[str] = ()) -> list[str]:
 def seasons(names: Iterable[str]) -> dict[str, str]:
     """Season → colour, each its own; the well-known ones have theirs, and many others are spread over the spectrum."""
     names = list(names)
-    others = [n for n in names if n not in _SEASONS]
-    own = dict(zip(others, _distinct(len(others)), strict=True))
-    return {n: _SEASONS.get(n) or own[n] for n in names}
+    others = [n for n in names if n not in SEASONS]
+    own = dict(zip(others, distinct(len(others)), strict=True))
+    return {n: SEASONS.get(n) or own[n] for n in names}
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

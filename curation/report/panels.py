@@ -206,12 +206,13 @@ def _classes(picture: Codes, spec: SourceSpec, array: ArraySpec, pixels: NDArray
     codes = images.thinned(pixels[0], by)
     colours = palette.classes(picture.legend)
     names = {c.code: c.name.replace("_", " ") for c in picture.legend}
-    found = zip(*np.unique(codes, return_counts=True), strict=True)
-    legend = tuple(
-        (f"{names[int(c)]} {100 * n / codes.size:.0f} %", colours[int(c)]) for c, n in found if int(c) in names
-    )
+    counts = {int(c): int(n) for c, n in zip(*np.unique(codes, return_counts=True), strict=True)}
+    known = {c: n for c, n in counts.items() if c in names}
+    total = sum(known.values())
+    legend = tuple((f"{names[c]} {percent(n / total)}", colours[c]) for c, n in known.items())
     width: Width = "big" if spec.timeless else "half"
-    more = f"{array.bands[0]} · {array.label}"
+    lacking = f" · no data {percent(1 - total / codes.size)}" if total < codes.size else ""
+    more = f"{array.bands[0]} · {array.label}{lacking}"
     image = images.class_map(codes, colours)
     return Panel(spec.title, picture.title, _reduced(by), more, image, legend=legend, width=width)
 
@@ -225,7 +226,14 @@ def _composite(
     more = f"{array.label} · {min(stretch.low):.0f}…{max(stretch.high):.0f} {array.unit}"
     image = stretch(_shrunk(shown, array.nodata, by))
     width: Width = "big" if picture.bands == TRUE_COLOUR else "third"
-    return Panel(spec.title, picture.title, ", ".join(picture.bands) + _reduced(by), more, image, width=width)
+    return Panel(
+        spec.title,
+        picture.title,
+        ", ".join(_named(spec, b) for b in picture.bands) + _reduced(by),
+        more,
+        image,
+        width=width,
+    )
 
 
 def _ranged(picture: Ranged, spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any], by: int) -> Panel:
@@ -271,7 +279,28 @@ def _plain(spec: SourceSpec, band: str, array: ArraySpec, plane: NDArray[Any], b
     image = images.shaded(values, (low, high), colours)
     unit = "" if array.unit == "1" else array.unit  # of counts and ratios; CF has it so
     detail = f"{span} {unit}".rstrip() + _reduced(by)
-    return Panel(spec.title, f"{spec.name} {band}", detail, array.label, image, scale=(colours, low, high, unit))
+    return Panel(
+        spec.title, f"{spec.name} {_named(spec, band)}", detail, array.label, image, scale=(colours, low, high, unit)
+    )
+
+
+def percent(share: float) -> str:
+    """A share for a person: whole percents, and never 0 of what there is, or 100 of what is not all."""
+    whole = f"{100 * share:.0f} %"
+    return {"0 %": "<1 %", "100 %": ">99 %"}.get(whole, whole) if 0 < share < 1 else whole
+
+
+def place_in_words(place: Location) -> str:
+    """Its latitude and longitude, degrees, with the side that each is on."""
+    return (
+        f"{abs(place.lat):.4f}°{'N' if place.lat >= 0 else 'S'}, {abs(place.lon):.4f}°{'E' if place.lon >= 0 else 'W'}"
+    )
+
+
+def _named(spec: SourceSpec, band: str) -> str:
+    """A band as its source calls it, and what it is where that is another word: of a camera `B04 (red)`."""
+    own = spec.band(band).name.rpartition(".")[2]
+    return band if own.lower() == band.lower() else f"{band} ({own})"
 
 
 def _span(limits: tuple[float, float]) -> str:

@@ -18,8 +18,10 @@ from curation.errors import ConfigError, DamageError
 from curation.model import Location, iso
 from curation.outcomes import PatchOutcome, Status
 from curation.pack import split as splits
+from curation.pack.captions import packed
 from curation.places import grid
 from curation.places.locations import Locations
+from curation.recipe import synthetic
 from curation.recipe.dataset import Dataset
 from curation.recipe.facts import FILL
 from curation.recipe.sources import SourceSpec
@@ -39,7 +41,7 @@ class Shown:
     png: bytes = field(default=b"", repr=False, compare=False)
 
 
-def write(dataset: Dataset, store: Store, patch: str, out: Path | None) -> Shown:
+def write(dataset: Dataset, store: Store, patch: str, out: Path | None, *, caption: bool = False) -> Shown:
     """The picture of a patch, written to `<ID>-<SEASON>.png` in the current folder, or to `out`.
 
     Every chunk that is drawn or told is checked against the ledger's hash of it first.
@@ -49,9 +51,11 @@ def write(dataset: Dataset, store: Store, patch: str, out: Path | None) -> Shown
         store: its folder, `<root>/<dataset>`.
         patch: `REGION/SEASON/ID`, as ledgers and logs name it.
         out: a local file to write instead.
+        caption: whether its captions stand beside it, with the facts that each tells, as the shards have them.
 
     Raises:
-        ConfigError: there is no such patch (near matches are told), it is not built yet, or `out` is a folder.
+        ConfigError: there is no such patch (near matches are told), it is not built yet, or `out` is a folder; captions
+            are asked for, and no shard has any of it.
         DamageError: its cube's ledger or identity is not what was recorded.
     """
     if out is not None and out.is_dir():
@@ -59,8 +63,9 @@ def write(dataset: Dataset, store: Store, patch: str, out: Path | None) -> Shown
     cube, location = _found(dataset, store, patch)
     target = (out or Path(f"{location}-{cube.cube.season}.png")).absolute()
     where = Store(target.parent)
+    said = _captions(dataset, store, cube, location) if caption else []
     split, wrong = _split(dataset, store, cube, location)
-    data, damage = _png(cube, location, split, _sample(dataset, store, cube, location))
+    data, damage = _png(cube, location, split, _sample(dataset, store, cube, location), said)
     damage = (*damage, *wrong)
     where.publish(target.name, data)
     return Shown(where.where(target.name), damage, data)
@@ -118,16 +123,43 @@ def _sample(dataset: Dataset, store: Store, cube: CubeContents, location: str) -
     return found.state if found.reason is None else f"{found.state}: {found.reason}"
 
 
-def _png(cube: CubeContents, location: str, split: str, sample: str) -> tuple[bytes, tuple[str, ...]]:
-    """The picture of a decided patch, and what of it is damaged; `split` and `sample` are what its location has come to."""
+def _captions(dataset: Dataset, store: Store, cube: CubeContents, location: str) -> list[tuple[str, str]]:
+    """Captions of a patch's season, or of its sample, each with the facts that it tells, as rows beside a picture.
+
+    Raises:
+        ConfigError: no shard has any of it.
+        DamageError: the shard is not what was packed.
+    """
+    name, _ = packed.needed(dataset, store)
+    found = dict(packed.read(dataset, store, name, (location,))).get(location)
+    if found is None:
+        raise ConfigError(
+            f"patch of {location!r}: no sample of the shards has captions of it: pack it, or leave --caption out"
+        )
+    rows = [("Captions", "")]
+    for text, facts in packed.rows(packed.of_season(found, cube.cube.season)):
+        rows += [("caption", text), ("tells", ", ".join(facts))]
+    return rows
+
+
+def _png(
+    cube: CubeContents, location: str, split: str, sample: str, said: Sequence[tuple[str, str]] = ()
+) -> tuple[bytes, tuple[str, ...]]:
+    """The picture of a decided patch, and what of it is damaged.
+
+    `split` and `sample` are what its location has come to, `said` further rows beside it.
+    """
     outcome = cube.outcomes[location]
     place = cube.cube.locations[cube.numbers[location]]
     shown = panels.of_patch(cube, location) if outcome.status is Status.OK else []
-    facts = _facts(cube, outcome, sample)
+    facts = [*said, *_facts(cube, outcome, sample)]
+    if about := synthetic.about(cube.asked):
+        facts = [("", about), *facts]
     state = outcome.status.name.lower()
     why = "" if outcome.status is Status.OK else panels.why(outcome)
-    where = f"{place.lat:.4f}°, {place.lon:.4f}°"
-    subtitle = " · ".join(s for s in (cube.cube.dataset.name, cube.name, split, where, state) if s)
+    made = "synthetic" if synthetic.synthetic(cube.asked) else ""
+    where = panels.place_in_words(place)
+    subtitle = " · ".join(s for s in (cube.cube.dataset.name, made, cube.name, split, where, state) if s)
     damage = [p.damage for p in shown if p.damage]
     damage += [text for name, text in facts if name == _FACTS_DAMAGED]
     return picture.png(location, subtitle, why, shown, facts, grid.side_m(place)), tuple(damage)

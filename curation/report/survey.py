@@ -113,6 +113,11 @@ class Survey:
             found.setdefault(place.id, place)  # the first region has it, as when it is packed
         return Locations.of(found.values())
 
+    @property
+    def asked(self) -> dict[str, str]:
+        """Source → identity of the catalog that its scenes are of, as the cubes state."""
+        return {name: its for cube in self.cubes.values() for name, its in cube.asked.items()}
+
     def outcome(self, region: str, season: str, location: str) -> PatchOutcome | None:
         """What became of a patch; None where it is pending."""
         cube = self.cubes.get((region, season))

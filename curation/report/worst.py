@@ -20,7 +20,7 @@ from curation.errors.words import did_you_mean
 from curation.model import Location
 from curation.outcomes import Status
 from curation.pack.facts import READ_THREADS
-from curation.recipe import exclude
+from curation.recipe import exclude, synthetic
 from curation.recipe.dataset import Dataset
 from curation.recipe.facts import FILL, Fact
 from curation.report import contact_sheet, page, panels
@@ -115,6 +115,7 @@ def write(dataset: Dataset, store: Store, by: str, count: int, region: str, seas
             listed=found,
             extreme="lowest" if less else "furthest from zero",
             columns=columns,
+            synthetic=synthetic.about({name: of for its in cubes for name, of in its.asked.items()}),
             lines=lines,
             damage=list(damage),
         )

@@ -48,7 +48,7 @@ class Query:
     def conditions(self, form: CatalogForm) -> dict[str, dict[str, Any]]:
         """Its STAC `query`: property → operator → value."""
         found: dict[str, dict[str, Any]] = {k: dict(v) for k, v in form.query.items()}
-        if self.spec.limits_cloud:
+        if self.spec.limits_cloud and form.cloud_cover:
             found["eo:cloud_cover"] = found.get("eo:cloud_cover", {}) | {"lte": self.max_cloud_pct}
         return found
 

@@ -20,7 +20,7 @@ import shapely
 from curation.errors import ConfigError, ReadError
 from curation.errors.causes import first_line
 from curation.model import parse_time
-from curation.scenes import spelling
+from curation.scenes import jsontext, spelling
 from curation.scenes.remotefile import RemoteFile, column_ranges
 
 ROWS = 2048
@@ -114,7 +114,7 @@ class ItemTable:
                     continue
                 with self._readable(), _at_hand(its, group, ["collection"]):
                     column = its.file.read_row_group(group, ["collection"])["collection"]
-                    found |= set(column.unique().to_pylist())
+                    found |= set(_values(column.unique()))
             self._collections = found
         return self._collections
 
@@ -205,8 +205,9 @@ def _items(batch: pa.RecordBatch, names: Sequence[str], collection: str, window:
     table = table.filter(keep)
     shapes = shapely.from_wkb(table["geometry"].to_numpy(), on_invalid="ignore")  # of what is none: None
     plain = {name: table[name] for name in names}
-    rows = pa.table({n: _utc(c) if pa.types.is_timestamp(c.type) else c for n, c in plain.items()}).to_pylist()
-    assets = table["assets"].to_pylist()
+    columns = [_values(_utc(c) if pa.types.is_timestamp(c.type) else c) for c in plain.values()]
+    rows = [dict(zip(plain, row, strict=True)) for row in zip(*columns, strict=True)]
+    assets = _values(table["assets"])
     return [
         {
             "id": row["id"],
@@ -217,6 +218,26 @@ def _items(batch: pa.RecordBatch, names: Sequence[str], collection: str, window:
         }
         for row, shape, its in zip(rows, np.atleast_1d(shapes), assets, strict=True)
     ]
+
+
+def _values(column: pa.ChunkedArray | pa.Array) -> list[Any]:
+    """What a column holds. A byte of a text that is no UTF-8 becomes half a character, as in JSON (`scenes/jsontext.py`)."""
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError:
+        return [_value(scalar) for scalar in column]
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    if not scalar.is_valid:
+        return None
+    if isinstance(scalar, pa.StructScalar):
+        return {key: _value(its) for key, its in scalar.items()}
+    if isinstance(scalar, pa.ListScalar):
+        return [_value(its) for its in scalar.values]
+    if pa.types.is_string(scalar.type) or pa.types.is_large_string(scalar.type):
+        return jsontext.decoded(scalar.as_buffer().to_pybytes())
+    return scalar.as_py()
 
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}

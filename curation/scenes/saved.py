@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gzip
 import io
 import itertools
@@ -25,6 +24,7 @@ from curation.recipe.catalogs import Catalog, Catalogs
 from curation.recipe.dataset import Dataset
 from curation.recipe.sources import SourceSpec
 from curation.scenes.api import Api
+from curation.scenes.askers import Askers
 from curation.scenes.cells import SearchCell, together
 from curation.scenes.items import Found, Query, Unreadable
 from curation.scenes.snapshot import Snapshot
@@ -154,8 +154,9 @@ class Searches:
             by_query = endpoint.sweep((self._query(*w) for w in wanted), progress)
             return [line for query, found in by_query for line in self._save(query, found)]
         lines: list[str] = []
-        with ThreadPoolExecutor(THREADS) as pool:
-            for changed, failed in pool.map(functools.partial(self._together, endpoint), _grouped(wanted)):
+        with Askers(THREADS) as askers:
+            for answer in [askers.submit(self._together, endpoint, group) for group in _grouped(wanted)]:
+                changed, failed = answer.result()
                 lines += changed
                 for err in failed.values():
                     raise err
@@ -174,7 +175,7 @@ class Searches:
         """
         asked: OrderedDict[_Name, Future[_Failed]] = OrderedDict()
         waiting: deque[tuple[T, list[tuple[_Name, Future[_Failed]]]]] = deque()
-        pool = ThreadPoolExecutor(THREADS)
+        askers = Askers(THREADS)
 
         def search(group: Sequence[Wanted]) -> _Failed:
             todo = [w for w in group if refresh or not self._is_saved(*w)]
@@ -192,7 +193,7 @@ class Searches:
         def ask(parts: Sequence[tuple[T, Sequence[Wanted]]]) -> None:
             new = {_name(w): w for _, wanted in parts for w in wanted if _name(w) not in asked}
             for group in _grouped(new.values()):
-                asked.update(dict.fromkeys(map(_name, group), pool.submit(search, group)))
+                asked.update(dict.fromkeys(map(_name, group), askers.submit(search, group)))
             for work, wanted in parts:
                 waiting.append((work, [(_name(w), asked[_name(w)]) for w in wanted]))
                 for name in map(_name, wanted):
@@ -210,7 +211,7 @@ class Searches:
                 for _ in range(max(len(waiting) - AHEAD, 1)):
                     yield _searched(*waiting.popleft())
         finally:
-            pool.shutdown(cancel_futures=True)
+            askers.leave()
 
     def scenes(self, spec: SourceSpec, window: Window, cell: SearchCell) -> list[Scene]:
         """The scenes of a search that has been run.

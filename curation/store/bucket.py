@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
@@ -28,6 +29,9 @@ COPY_BYTES = 4 * 2**30
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 """Environment variables by which obstore finds stores of one's own."""
+
+_UNSIGNED = "skip_signature"
+"""How what is set ends where a store is to be read without keys."""
 
 BUSY_TRIES, BUSY_PAUSE_S = 5, 0.5
 """How often a write is asked for of a store that says 409 (S3: another request for the same object is under way; try again),
@@ -196,6 +200,20 @@ class Bucket:
             self._check_passing(key, cause)
         raise self._passing(key, cause)
 
+    def signed(self, key: str, seconds: float) -> str | None:
+        """A URL by which anybody may read the object for so long; secret.
+
+        None where there is none: of a store that is read without keys, or whose keys sign nothing.
+        """
+        store = self._remote
+        kinds = obstore.store.S3Store | obstore.store.GCSStore | obstore.store.AzureStore
+        if not isinstance(store, kinds) or any(n.lower().endswith(_UNSIGNED) for n in (*store.config, *os.environ)):
+            return None
+        try:
+            return str(obstore.sign(store, "GET", self._key(key), expires_in=timedelta(seconds=seconds)))
+        except BaseError:  # whoever reads it by the store is told why
+            return None
+
     def get_part(self, key: str, start: int, length: int, etag: str = "") -> tuple[bytes, Stat]:
         """Bytes of a remote object, fewer than `length` only where it ends before, and what it is: one request.
 
@@ -272,7 +290,22 @@ class Bucket:
 
     def listed(self, prefix: str) -> list[Stat]:
         """Every object below `prefix`, in order of key."""
-        found = [m for batch in obstore.list(self._remote, prefix=self._key(prefix)) for m in batch]
+        return self._stats(m for batch in obstore.list(self._remote, prefix=self._key(prefix)) for m in batch)
+
+    def listed_beginning(self, prefix: str, digits: str) -> list[Stat]:
+        """Every object below `prefix` whose key goes on with these digits there, as far as the store lists in order of key.
+
+        It is asked from there on, and no further than there.
+        """
+        folder = self._key(prefix)
+        begin = f"{folder}/{digits}"
+        # Exclusive: of what comes before, the last; `:` comes after all digits, and `/` before.
+        before = folder if digits == "0" else f"{begin[:-1]}{chr(ord(begin[-1]) - 1)}:"
+        found = (m for batch in obstore.list(self._remote, prefix=folder, offset=before) for m in batch)
+        return self._stats(itertools.takewhile(lambda m: m["path"].startswith(begin), found))
+
+    def _stats(self, found: Iterable[Mapping[str, Any]]) -> list[Stat]:
+        """What is to be said of objects, in order of key."""
         cut = len(self._prefix) + 1 if self._prefix else 0
         return [Stat(m["path"][cut:], m["size"], m["e_tag"] or "") for m in sorted(found, key=lambda m: m["path"])]
 

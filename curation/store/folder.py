@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from stat import S_ISREG
 
@@ -68,7 +68,19 @@ class Folder:
 
     def listed(self, prefix: str) -> list[Stat]:
         """Every published file below `prefix`, in order of key."""
-        found = [p for p in _files(self._path(prefix)) if p.is_file() and not p.name.endswith(_TEMP_SUFFIX)]
+        return self._stats(_files(self._path(prefix)))
+
+    def listed_beginning(self, prefix: str, digits: str) -> list[Stat]:
+        """Every published file below `prefix` whose key goes on with these digits there."""
+        try:
+            there = [p for p in self._path(prefix).iterdir() if p.name.startswith(digits)]
+        except NO_FILE:
+            return []
+        return self._stats(file for p in there for file in (_files(p) if p.is_dir() else [p]))
+
+    def _stats(self, files: Iterable[Path]) -> list[Stat]:
+        """What is to be said of those that are published, in order of key."""
+        found = [p for p in files if p.is_file() and not p.name.endswith(_TEMP_SUFFIX)]
         stats = map(self.head, sorted(p.relative_to(self._folder).as_posix() for p in found))
         return [stat for stat in stats if stat is not None]
 
@@ -110,6 +122,14 @@ class Folder:
     def delete(self, key: str) -> None:
         """Removes the file, where there is one."""
         self._path(key).unlink(missing_ok=True)
+
+    def forget_empty(self, prefix: str) -> None:
+        """Removes folders below `prefix` in which no file is any more, the deepest first; `prefix` itself stays."""
+        base = self._path(prefix)
+        for folder, _, _ in os.walk(base, topdown=False):
+            if Path(folder) != base:
+                with contextlib.suppress(OSError):  # something is in it, or somebody was faster
+                    Path(folder).rmdir()
 
     @contextlib.contextmanager
     def _temporary(self, key: str, data: bytes) -> Iterator[str]:

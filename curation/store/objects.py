@@ -161,6 +161,11 @@ class Store:
         yield from self._listed(prefix)
 
     @_storing()
+    def list_beginning(self, prefix: str, digits: str) -> Sequence[Stat]:
+        """Every object below `prefix` whose key goes on with these digits there; a store that can lists them alone."""
+        return self._backend.listed_beginning(prefix, digits)
+
+    @_storing()
     def _listed(self, prefix: str) -> Sequence[Stat]:
         return self._backend.listed(prefix)
 
@@ -217,3 +222,9 @@ class Store:
     def delete(self, key: str) -> None:
         """Removes the object, where there is one."""
         self._backend.delete(key)
+
+    @_storing()
+    def forget_empty(self, prefix: str) -> None:
+        """Removes folders below `prefix` in which there is no object any more; buckets have none."""
+        if isinstance(self._backend, Folder):
+            self._backend.forget_empty(prefix)

@@ -9,6 +9,8 @@ from curation.errors import ConfigError
 CUBES = "cubes"
 LEDGERS = "ledger"
 SEARCHES = "scenes"
+FILE_HEADS = "heads"
+"""Where heads of scenes' files lie that were read: may be deleted at any time."""
 SHARDS = "shards"
 PARTS = "packing"
 """Where receipts of single shards lie, so that a pack that was stopped does not make them again."""
@@ -21,6 +23,8 @@ PREVIOUS = f"{MANIFEST}/previous"
 DROPPED = f"{MANIFEST}/dropped.parquet"
 UNPLACED = f"{MANIFEST}/unplaced.json"
 """Which samples of a foreign dataset are of no place that is known, and why; there is none where all are."""
+CHIPS = f"{MANIFEST}/chips.parquet"
+"""In which state the files of a foreign dataset were when it was imported: id, source, state."""
 FAILURES = f"{MANIFEST}/annotations-failed.json"
 """Which annotations could not be made; there is none where all were."""
 LABELS = "labels"
@@ -34,6 +38,22 @@ MAPS = "maps"
 MODELS = "models"
 """Where models lie that say masks, for workers to read."""
 REPORT = "report.html"
+SPLIT_FACTS = "split.json"
+"""What the report says of the split, beside it."""
+EMBEDDINGS = "embeddings"
+"""Where features of a dataset lie, a table for each way of making them."""
+PRUNE = "prune"
+"""Where it lies which samples the next packing leaves out, and what each was judged by."""
+PRUNED = f"{PRUNE}/prune.json"
+"""There, the record of it: published last."""
+GRAPH = "graph"
+"""Where the graph of a dataset lies, unless it is told to be elsewhere."""
+GRAPH_INDEX = "graph.json"
+"""There, what there is of it: published last."""
+AUDIT = "audit"
+"""Where the audit of a dataset lies, unless it is told to be elsewhere."""
+AUDIT_DRAW = "draw.json"
+"""There, which patches are looked at."""
 EXPORT = "export.json"
 """Of a folder that a dataset is exported to: what was, published last."""
 EXPORT_RECORDS = ".export"
@@ -42,8 +62,58 @@ EXPORT_ASKED = f"{EXPORT_RECORDS}/asked.json"
 """There, what it is an export of."""
 STAC_COLLECTION = "collection.json"
 """There, the collection of a STAC export."""
+CARD = "card"
+"""Where the cards of a release lie, written after it; laid out for a hub they lie beside its shards."""
+CARD_RECORD = "card.json"
+"""There, what the cards follow from and which files they are: published last."""
+CARD_PAGE = "README.md"
+CROISSANT = "croissant.json"
+DATACITE = "datacite.json"
+CARD_STAC = "stac"
+"""There, the folder of the STAC collection."""
+CARD_PICTURES = "pictures"
+HUB_DATA = "data"
+"""Of a folder that is laid out for a hub: where its shards lie, with index and tables."""
+CHECKSUMS = "SHA256SUMS"
+"""There, of every other file, as `sha256sum --check` reads it."""
+VIEW = "view.json"
+"""What a view of images with texts is: published last."""
+VIEW_SIZES = "sizes.json"
+"""There, samples of each tar, as open_clip asks for them."""
+VIEW_TARS = "tars"
 SPLIT = f"{MANIFEST}/split.parquet"
 """What every place of a release is of, samples or not: id and split."""
+
+
+def embeddings(index_sha256: str) -> str:
+    """Where embeddings of the release with that index are."""
+    return f"{EMBEDDINGS}/{index_sha256[:16]}"
+
+
+def embedding(name: str, mark: str, index_sha256: str) -> str:
+    """The table of an embedding, by its release, its name and the digest of all that it follows from."""
+    return f"{embeddings(index_sha256)}/{name}-{mark[:16]}.parquet"
+
+
+def is_embedding(key: str) -> bool:
+    """Whether it is such a table, or lies where these lay before releases had folders of their own."""
+    return key.startswith(f"{EMBEDDINGS}/") and key.endswith(".parquet") and key.count("/") < 3
+
+
+def graph_table(*names: str) -> str:
+    """Where, in a graph's folder, the table of a type of nodes lies, or of edges by source, relation and target."""
+    return f"{'nodes' if len(names) == 1 else 'edges'}/{'-'.join(names)}.arrow"
+
+
+def audit_marks(reader: str) -> str:
+    """Where, in an audit's folder, the marks of a reader lie."""
+    return f"marks-{reader}.jsonl"
+
+
+def audit_reader(key: str) -> str:
+    """Whose marks a file of an audit's folder has; empty where it is no such."""
+    found = key.removeprefix("marks-").removesuffix(".jsonl")
+    return found if key == audit_marks(found) else ""
 
 
 def export_record(piece: str) -> str:
@@ -111,9 +181,14 @@ def within(prefix: str, key: str) -> str:
     return f"{prefix}/{key}"
 
 
+def chunks(prefix: str, array: str) -> str:
+    """What all chunks of an array lie below, of the cube at a prefix."""
+    return f"{prefix}/{array}/c"
+
+
 def chunk(prefix: str, array: str, slab: int, axes: int) -> str:
     """The object of a slab of an array of so many axes, of the cube at a prefix."""
-    return f"{prefix}/{array}/c/{'/'.join([str(slab), *['0'] * (axes - 1)])}"
+    return f"{chunks(prefix, array)}/{'/'.join([str(slab), *['0'] * (axes - 1)])}"
 
 
 def slab_of(prefix: str, key: str) -> tuple[str, int] | None:
@@ -131,6 +206,11 @@ def searches(catalog: str) -> str:
 def search(catalog: str, source: str, window: str, cell: str) -> str:
     """A saved search, by the name of its window (`model.Window`)."""
     return f"{searches(catalog)}/{source}/{window}/{cell}.json.gz"
+
+
+def heads(digest: str) -> str:
+    """The heads of the files of a folder, by the digest of what that is called."""
+    return f"{FILE_HEADS}/{digest[:2]}/{digest[2:32]}.z"
 
 
 def search_of(key: str) -> tuple[str, str, str] | None:
@@ -246,3 +326,63 @@ def patch_of(text: str) -> tuple[str, str, str]:
     if len(parts) != 3 or not all(parts):
         raise ConfigError(f"patch {text!r}: expected REGION/SEASON/ID, such as europe/summer/utm32n-501360-5629020")
     return parts[0], parts[1], parts[2]
+
+
+def view_tars(piece: str) -> str:
+    """What the tars of a piece of a view are, below its folder."""
+    return f"{VIEW_TARS}/{piece}.json"
+
+
+def is_view_tars(key: str) -> bool:
+    """Whether a file of a view says what tars are."""
+    return key.startswith(f"{VIEW_TARS}/")
+
+
+def rewritten_captions(annotation: str) -> str:
+    """The file of captions that a program has rewritten, beside the recipe."""
+    return f"{annotation}-rewritten.jsonl"
+
+
+def card_stac(name: str) -> str:
+    """A file of the STAC collection, below the folder of the cards."""
+    return f"{CARD_STAC}/{name}"
+
+
+def card_picture(name: str) -> str:
+    """A picture, below the folder of the cards."""
+    return f"{CARD_PICTURES}/{name}"
+
+
+def pruned_table(sha256: str) -> str:
+    """The table of samples that were judged, below its folder: by its content, so that a record is never of another."""
+    return f"samples-{sha256[:16]}.parquet"
+
+
+def of_pruned(name: str) -> str:
+    """That table, which a record names, below the dataset's folder."""
+    return f"{PRUNE}/{name}"
+
+
+def is_pruned_table(key: str) -> bool:
+    """Whether a file of that folder is such a table, of whatever decisions."""
+    return key.startswith("samples-") and key.endswith(".parquet")
+
+
+def is_card_picture(key: str) -> bool:
+    """Whether a file of the cards is a picture."""
+    return key.startswith(f"{CARD_PICTURES}/")
+
+
+def hub_data(name: str) -> str:
+    """A file of the shards' folder, below one that is laid out for a hub."""
+    return f"{HUB_DATA}/{name}"
+
+
+def is_of_release(key: str) -> bool:
+    """Whether what lies at a key of a folder that is laid out for a hub is a release's, and not the publisher's own."""
+    return key.startswith((f"{HUB_DATA}/", f"{CARD_STAC}/", f"{CARD_PICTURES}/"))
+
+
+def card(name: str) -> str:
+    """A file of the cards of a release, below the dataset's folder."""
+    return f"{CARD}/{name}"

@@ -76,6 +76,8 @@ class SlabRecord:
     objects: tuple[StoredObject, ...]
     excluded: tuple[str, ...] = ()
     """Ids of its candidates that the recipe excluded when patches of it were built."""
+    sources: tuple[str, ...] = ()
+    """Names of the sources that the objects are of; those of its cube where none is named."""
 
     @property
     def settled(self) -> int:
@@ -98,7 +100,7 @@ def encoded(record: SlabRecord) -> dict[str, Any]:
             for p in record.patches
         ],
         "objects": [{"key": o.key, "size": o.size, "sha256": o.sha256} for o in record.objects],
-        **({"excluded": list(record.excluded)} if record.excluded else {}),
+        **{k: list(v) for k in ("excluded", "sources") if (v := getattr(record, k))},
     }
 
 
@@ -119,15 +121,21 @@ def decoded(value: dict[str, Any]) -> SlabRecord:
         patches=tuple(map(patch_of, value["patches"])),
         objects=tuple(StoredObject(**o) for o in value["objects"]),
         excluded=tuple(value.get("excluded", ())),
+        sources=tuple(value.get("sources", ())),
     )
 
 
 def slab_of(value: dict[str, Any]) -> int:
     """Which slab JSON values are the record of. Raises as `decoded` does."""
-    slab = value["slab"]
-    if type(slab) is not int or slab < 0:  # True is an int, too
-        raise ValueError(f"slab {shown(slab, 40)}, expected a number from 0 on")
-    return slab
+    return number_of(value, "slab")
+
+
+def number_of(value: dict[str, Any], key: str) -> int:
+    """A number that JSON values have at a key. Raises as `decoded` does."""
+    number = value[key]
+    if type(number) is not int or number < 0:  # True is an int, too
+        raise ValueError(f"{key} {shown(number, 40)}, expected a number from 0 on")
+    return number
 
 
 def patch_of(value: dict[str, Any]) -> PatchOutcome:

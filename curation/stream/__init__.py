@@ -2,8 +2,9 @@
 
 `plan` says in which order (pure), `layout` what a sample looks like, `opening` checks a split, `fetch` gets bytes, `reading`
 checks them, `meta` and `decode` put them where they belong, `filling` does so with threads, `ring` and `batch` are the
-memory and its way to the consumer, `ranks` is which rank this is, `state` which epoch and how far it has come, `dataset`
-is what torch sees. `mix` (opened by `openmix`) has several in one loader, of `parts`, in the order of `mixing`, each as an
+memory and its way to the consumer, `ranks` is which rank this is, `state` which epoch and how far it has come. `dataset`
+is what torch sees, by `epochs`, which a mix has in common with it; `loading` is what both are told, and `meter` says what
+each batch took. `mix` (opened by `openmix`) has several in one loader, of `parts`, in the order of `mixing`, each as an
 `image`, gone on with by `mixstate`. `stock` reads the same shards by the webdataset package.
 """
 

@@ -111,6 +111,8 @@ class Batch:
         }
         self.values: dict[str, list[Any]] = {name: [none] * shape.count for name, none in layout.values.items()}
         self.keys = [""] * shape.count
+        self.spent = [(0.0, 0.0, 0.0)] * shape.count
+        """Seconds that fetching, hashing and decoding each sample took."""
 
     def room(self, array: int, number: int, at: int, before: int = 0) -> memoryview:
         """The bytes of one member's pixels, and so many before them, which other members' pixels may have to fill later.

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import reprlib
-import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,30 +17,19 @@ from curation.format.index import Index
 from curation.format.signature import Channels, channels_of
 from curation.stream import batch, plan
 from curation.stream.batch import Shape
-from curation.stream.filling import Filling, default_threads
+from curation.stream.epochs import EpochDataset
+from curation.stream.filling import Filling
 from curation.stream.layout import Layout, Selection, layout
+from curation.stream.loading import Loading
+from curation.stream.mixing import Course
 from curation.stream.opening import OpenSplit, holding
-from curation.stream.plan import Remainder
-from curation.stream.ranks import Rank, Ranks, refuse_batcher, refuse_sharder
+from curation.stream.ranks import Rank
 from curation.stream.reading import Check
-from curation.stream.ring import Ring
 from curation.stream.samples import SampleMap
-from curation.stream.state import Progress, check_state
-
-log = logging.getLogger(__name__)
-
-Transform = Callable[[dict[str, Any]], Any]
-
-_AHEAD = 2
-"""Batches being filled while one is used, in the consumer's own process. DataLoader keeps as many per worker."""
+from curation.stream.state import Reached, check_state
 
 
-def batches_ahead(*, in_worker: bool) -> int:
-    """Batches being filled while one is used."""
-    return 1 if in_worker else _AHEAD
-
-
-class ShardDataset(torch.utils.data.IterableDataset[Any]):
+class ShardDataset(EpochDataset):
     """One split of a dataset of shards, as `open_shards` gives it: each sample once per epoch over ranks × workers.
 
     >>> dataset = open_shards("tiny/ssl4eo-s12-ml", "train", batch_size=2, shuffle=True)
@@ -68,43 +53,30 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         *,
         batch_size: int | None,
         order: plan.Order,
-        remainder: Remainder,
-        ranks: Ranks,
-        transform: Transform | None,
-        check: Check,
-        threads: int | None,
+        loading: Loading,
         wanted: Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(loading)
         self.selection = selection
         """What of a sample is delivered."""
         self.batch_size = batch_size
         self.order = order
         """What the order of an epoch follows from."""
-        self.remainder: Remainder = remainder
-        self._ranks = ranks
-        self.transform = transform
-        self.check: Check = check
-        self.threads = threads
+        self.check: Check = loading.check
         self.wanted = dict(sorted((wanted or {}).items()))
         """Source → how many members of it, at least, a sample has that is delivered."""
         self._opened = opened
         self._holding = holding(opened, self.wanted)
+        if not opened.entry.samples:
+            others = {split: e.samples for split, e in opened.index.splits.items() if e.samples}
+            raise ConfigError(
+                f"{opened.url}: split {opened.split!r} has no sample: no complete place lies there yet; there are: "
+                f"{', '.join(f'{split} ({n})' for split, n in others.items()) or 'none at all'}"
+            )
         if not self._holding.rows.size:
             raise ConfigError(f"{opened.url}: no sample of {opened.split!r} has at least {self.wanted}: ask for less")
         self.layout: Layout = layout(opened.index, selection, opened.url)
         """What a sample looks like."""
-        self._progress = Progress()
-        self._filler: _Filler | None = None
-        self._token = uuid.uuid4().hex
-        self._rings = batch.rings_of(self._token)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_filler": None, "_rings": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._rings = batch.rings_of(self._token)
 
     def __repr__(self) -> str:
         """What it delivers, line by line: how many samples, in what order and batches, then each array.
@@ -173,54 +145,24 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         """Those selected; `season` counts in them."""
         return self.selection.seasons
 
-    @property
-    def rank(self) -> int:
-        """Of this process, or of the one that iterates where this is its DataLoader's worker: asked anew each time.
-
-        Raises:
-            ConfigError: what was given, the environment and torch.distributed do not say the same.
-        """
-        return self._ranks.now().rank
+    def _courses(self, world_size: int) -> list[Course]:
+        """One: all of them."""
+        return [Course(self.order.seed, self.samples, 1.0, self._dealt_in * world_size)]
 
     @property
-    def world_size(self) -> int:
-        """Number of ranks; as `rank`."""
-        return self._ranks.now().world_size
+    def _dealt_in(self) -> int:
+        return self.batch_size or 1
 
     @property
-    def epoch(self) -> int:
-        """The epoch that the next iteration delivers: 0, and one more with each iteration that was begun."""
-        return self._progress.epoch
+    def _largest_batch(self) -> int | None:
+        return self.batch_size
 
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch of the next iteration, as a DistributedSampler's does; those after it go on from there.
+    @property
+    def _largest_bytes(self) -> int:
+        return Shape.of(self.layout, self._dealt_in).size
 
-        It need not be called: an iteration is followed by the next epoch, whether it ended or was left early, as a
-        shuffling DataLoader has a new order each time. Ranks agree as long as they begin the same iterations: look at a
-        batch on one rank alone through `by_id()`, or a dataset of its own. Call it with the same number on every rank,
-        before iterating; it reaches persistent workers too.
-
-        Raises:
-            ConfigError: below 0, or by who deals samples to processes a second time (see `open_shards`).
-        """
-        refuse_sharder()
-        self._progress.set_epoch(epoch)
-
-    def __len__(self) -> int:
-        """Batches that this rank gets in an epoch (samples, where it yields those), the same number on every rank.
-
-        After `load_state_dict`, until the next iteration begins, those that are left of that epoch.
-        """
-        return self._steps(self._progress.start[0])
-
-    def _steps(self, start: int, world_size: int | None = None) -> int:
-        return plan.steps(
-            self.samples,
-            world_size=world_size or self.world_size,
-            batch=self.batch_size or 1,
-            start=start,
-            remainder=self.remainder,
-        )
+    def _fillings(self) -> list[Filling]:
+        return [self.filling()]
 
     def rows(self) -> NDArray[np.int64]:
         """Rows of the samples table in the order of the epoch, over all ranks: int64, (samples,).
@@ -239,10 +181,8 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         """Ids of the samples that `remainder = "drop"` leaves out in the epoch that `rows` tells of."""
         if self.remainder != "drop":
             return []
-        epoch, (start,) = self._progress.begun
-        world_size = self.world_size
-        together = (self.batch_size or 1) * world_size
-        return self.ids(self.rows_of(epoch)[start + self._steps(start, world_size) * together :])
+        epoch, (end,) = self._full()
+        return self.ids(self.rows_of(epoch)[end:])
 
     def ids(self, rows: NDArray[np.int64]) -> list[str]:
         """Location ids of rows of the samples table."""
@@ -258,27 +198,6 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         members, first = self._opened.members, self._opened.first
         packed = members.offset[first[1:] - 1] + members.size[first[1:] - 1] - members.offset[first[:-1]]
         return int(packed.max(initial=0))
-
-    def ahead_bytes(self, workers: int = 0, prefetch_factor: int = 2) -> int:
-        """The most bytes that are read, packed or decoded, before who iterates wants them, over this rank's processes.
-
-        It follows from the shape of a batch and the largest sample of the split: no slow consumer makes it more. Batches
-        that the consumer keeps, and those that a DataLoader makes of samples, come on top.
-
-        Args:
-            workers: of the DataLoader.
-            prefetch_factor: of the DataLoader: batches that it keeps of each worker.
-        """
-        fetcher = self._filler_of_process().filling.fetcher
-        threads = self.threads or default_threads(is_local=fetcher.is_local, in_worker=workers > 0)
-        ahead = self._ahead(threads, in_worker=workers > 0) + (prefetch_factor if workers else 1)
-        copies = 1 if fetcher.is_local else 2  # as received, and where a helper put it
-        one = Shape.of(self.layout, self.batch_size or 1).size
-        return max(workers, 1) * (ahead * one + threads * copies * self.most_packed_bytes)
-
-    def _ahead(self, threads: int, *, in_worker: bool) -> int:
-        """Batches (samples) being filled while one is used."""
-        return batches_ahead(in_worker=in_worker) if self.batch_size else 2 * threads
 
     def by_id(self) -> SampleMap:
         """The same samples by location id or row, for `DataLoader` with a sampler, evaluation, and looking at one."""
@@ -302,7 +221,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         Raises:
             ConfigError: `steps` is needed and was not given.
         """
-        return self._progress.state(self.identity(), steps, ranks=self.world_size, batch=self.batch_size or 1)
+        return self._progress.state(self.identity(), steps, ranks=self.world_size, batch=self._dealt_in)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where `state_dict` was: the next iteration delivers what is left of that epoch, in the same order.
@@ -327,36 +246,13 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
             **self.order.identity(),
         }
 
-    def __iter__(self) -> Iterator[Any]:
-        """What this rank (in a DataLoader's worker: this worker) delivers in the epoch, in order.
-
-        Raises:
-            ConfigError: what was given, the environment and torch.distributed do not say the same of which rank this is;
-                or who iterates deals samples to processes a second time, or makes batches of batches.
-        """
-        if self.batch_size is not None:
-            refuse_batcher(self.batch_size)
-        refuse_sharder()
-        if torch.utils.data.get_worker_info() is None:
-            return self._iterate(None)
-        return self._iterate(self._begun())  # all workers begin, whether they are asked for anything or not
-
-    def _begun(self) -> tuple[Rank, int, int, int]:
-        """(rank, epoch, position at which it begins, steps to leave out) of an iteration that begins now."""
-        info, rank = torch.utils.data.get_worker_info(), self._ranks.now()
-        self._ranks.tell_stray()
-        worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        batch = self.batch_size or 1
-        begun = self._progress.begin(worker, workers, ranks=rank.world_size, batch=batch)
-        return rank, begun.epoch, begun.start[0], begun.steps
-
-    def _iterate(self, begun: tuple[Rank, int, int, int] | None) -> Iterator[Any]:
+    def _iterate(self, begun: tuple[Rank, Reached] | None) -> Iterator[Any]:
         info = torch.utils.data.get_worker_info()
-        rank, epoch, start, skip = begun or self._begun()
-        if not self._steps(0, rank.world_size):
+        rank, (epoch, (start,), skip) = begun or self._begun()
+        if not sum(self._steps(self._courses(rank.world_size), [0])):
             raise ConfigError(
                 f"remainder = 'drop' leaves nothing of {self.samples} samples in steps of "
-                f"{rank.world_size} ranks × {self.batch_size or 1}: ask for smaller batches, or remainder = 'mask'"
+                f"{rank.world_size} ranks × {self._dealt_in}: ask for smaller batches, or remainder = 'mask'"
             )
         rows = self.rows_of(epoch)
         positions, pads = plan.deal(
@@ -365,14 +261,14 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
             world_size=rank.world_size,
             worker=info.id if info else 0,
             workers=info.num_workers if info else 1,
-            batch=self.batch_size or 1,
+            batch=self._dealt_in,
             start=start,
             remainder=self.remainder,
         )
         positions, pads = positions[skip:], pads[skip:]
         filler = self._filler_of_process()
-        threads = self.threads or default_threads(is_local=filler.filling.fetcher.is_local, in_worker=info is not None)
-        batches = filler.filling.batches(
+        threads = self._threads_of(filler, in_worker=info is not None)
+        batches = filler.fillings[0].batches(
             rows[positions],
             positions,
             pads,
@@ -382,37 +278,10 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
             threads=threads,
             ahead=self._ahead(threads, in_worker=info is not None),
         )
+        turn = self._turn(threads)
         for made in batches:
             self._progress.step()
-            if self.batch_size is None:
-                sample = made.sample()
-                yield sample if self.transform is None else self.transform(sample)
-                continue
-            yield self._delivered(made, in_worker=info is not None)  # nothing here holds what it gave
+            yield self._delivered(made, turn, in_worker=info is not None)  # nothing here holds what it gave
+            if turn is not None:
+                turn.asked()
         self._progress.end()
-
-    def _delivered(self, made: batch.Batch, *, in_worker: bool) -> Any:
-        try:
-            value = made.tensors() if in_worker else made.in_process()
-            value = value if self.transform is None else self.transform(value)
-        except BaseException:
-            made.drop()
-            raise
-        return made.parcel(value, (self._token, os.getpid())) if in_worker else value
-
-    def _filler_of_process(self) -> _Filler:
-        """What this process keeps from one epoch to the next: what a fork inherited is its parent's."""
-        if self._filler is None or self._filler.pid != os.getpid():
-            ring = Ring(Shape.of(self.layout, self.batch_size).size) if self.batch_size else None
-            self._filler = _Filler(os.getpid(), self.filling(), ring)
-        return self._filler
-
-
-@dataclass(frozen=True, slots=True)
-class _Filler:
-    """What one process fills batches with: open files, connections, memory."""
-
-    pid: int
-    filling: Filling
-    ring: Ring | None
-    """Where batches lie; None where samples are yielded."""

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from numcodecs import blosc
 from numpy.typing import NDArray
 
 from curation.errors import DamageError
-from curation.format import payload
+from curation.format import frame, payload
 from curation.format.index import ArrayEntry, Index
 from curation.format.names import META, split_member
 from curation.model import STATIC
 from curation.stream.batch import Batch
 from curation.stream.beside import Beside
+from curation.stream.cuts import Cut, cut, nodata_as_stored, put, spans
 from curation.stream.fetch import Scratch
 from curation.stream.layout import ArrayLayout, Layout
 from curation.stream.meta import SampleFacts, SeasonFacts, nothing, parse_meta
 from curation.stream.plan import Draw
 from curation.stream.reading import Target
-from curation.stream.resample import Upsample, upsample
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -43,12 +40,10 @@ def decoder(key: str, data: bytes) -> Any:
 
 
 class Piece(NamedTuple):
-    """A member, and where its pixels go."""
+    """Where the pixels of a member go."""
 
     array: int
     """Its array's number in the layout."""
-    member: int
-    """Position in the index's members."""
     spots: tuple[tuple[int, int], ...]
     """(place along the season axis, −1 where there is none; number of the corner to crop at), of each copy."""
 
@@ -70,20 +65,33 @@ class Assembly(NamedTuple):
 
     wanted: tuple[int, ...]
     """Which of the sample's members are read: positions among them, ascending."""
-    pieces: tuple[Piece, ...]
-    """Later seasons first: what is decoded in place has its header where the season before it ends."""
+    pieces: dict[int, Piece]
+    """By position in the index's members."""
     holes: tuple[tuple[int, int], ...]
     """(array, place along the season axis or −1) that nothing is stored of."""
     names: tuple[str | None, ...]
     """Of the seasons, along their axis; None where there was none to draw."""
     there: dict[str, Held]
     """By source."""
+    ok: dict[str, NDArray[np.bool_]]
+    """The same as it is delivered."""
     fault: str | None
     """What is wrong with having these members."""
 
 
 _MOST_ASSEMBLIES = 4096
 """Kept at a time; a few dozen is usual, one per combination of what samples lack and of seasons drawn."""
+
+
+class _Into(NamedTuple):
+    """Where a sample goes, and what of it."""
+
+    batch: Batch
+    number: int
+    key: str
+    draw: Draw
+    scratch: Scratch
+    is_alone: bool
 
 
 class Decoder:
@@ -144,7 +152,8 @@ class Decoder:
 
     def _assemble(self, members: tuple[int, ...], draw: Draw) -> Assembly:
         have = set(members)
-        wanted, pieces, holes, fault = {0, *have & self._beside.members.keys()}, [], [], None
+        wanted, holes, fault = {0, *have & self._beside.members.keys()}, [], None
+        pieces: dict[int, Piece] = {}
         there: dict[str, Held] = {}
         for number, place in enumerate(self._layout.arrays):
             spots: dict[int, list[tuple[int, int]]] = {}
@@ -161,7 +170,7 @@ class Decoder:
                         spots.setdefault(member, []).append((at, i if len(draw.corners) > 1 else 0))
                     else:
                         holes.append((number, at))
-            pieces += [Piece(number, member, tuple(spots[member])) for member in reversed(spots)]
+            pieces |= {member: Piece(number, tuple(at)) for member, at in spots.items()}
             wanted |= set(spots)
             named = tuple(self._seasons[s] if s >= 0 else None for s in seasons) if place.axis_is_seasons else None
             held = Held(named, tuple(ok), place.owners is not None, place.entry.steps)
@@ -171,17 +180,24 @@ class Decoder:
                     f"(seasons {list(self._seasons)}); expected all or none of a source: pack it again"
                 )
         names = tuple(self._seasons[s] if s >= 0 else None for s in draw.seasons)
+        of_sample = {source: self._layout.facts[f"{source}_ok"][0] for source in there}
         return Assembly(
-            tuple(i for i, m in enumerate(members) if m in wanted), tuple(pieces), tuple(holes), names, there, fault
+            tuple(i for i, m in enumerate(members) if m in wanted),
+            pieces,
+            tuple(holes),
+            names,
+            there,
+            {source: np.reshape(there[source].ok, shape) for source, shape in of_sample.items()},
+            fault,
         )
 
     def targets(self, assembly: Assembly, batch: Batch, number: int) -> dict[int, Target]:
         """By member, where the pixels of plain members belong as they are."""
         found = {}
-        for piece in assembly.pieces:
+        for member, piece in assembly.pieces.items():
             place = self._layout.arrays[piece.array]
             if place.entry.encoding == "npy" and place.as_stored and len(piece.spots) == 1:
-                found[piece.member] = Target(place.header, batch.room(piece.array, number, max(piece.spots[0][0], 0)))
+                found[member] = Target(place.header, batch.room(piece.array, number, max(piece.spots[0][0], 0)))
         return found
 
     def fill(
@@ -189,13 +205,13 @@ class Decoder:
         batch: Batch,
         number: int,
         key: str,
-        payloads: Mapping[int, memoryview],
+        payloads: Iterable[tuple[int, memoryview]],
         draw: Draw,
         assembly: Assembly,
         scratch: Scratch,
         placed: Mapping[int, Target],
         *,
-        before_is_free: bool,
+        is_alone: bool,
     ) -> None:
         """Writes every entry of one sample but `is_pad`.
 
@@ -203,20 +219,45 @@ class Decoder:
             batch: to write to.
             number: of the sample in the batch.
             key: of the sample.
-            payloads: by position in the index's members.
+            payloads: position in the index's members, and payload, which is used before the next is asked for.
             draw: what of it is delivered.
             assembly: how it is made.
             scratch: memory that may be used.
             placed: members whose pixels are in the batch already; their payload is the header alone.
-            before_is_free: whether all samples before it in the batch are filled after it, and not at the same time.
+            is_alone: whether nobody else writes to the batch meanwhile.
 
         Raises:
             DamageError: members are missing, or are not what index and meta say of them.
         """
-        names = [name for name in assembly.names if name is not None]
-        if 0 not in payloads:
+        into = _Into(batch, number, key, draw, scratch, is_alone)
+        facts, beside = None, {}
+        for member, data in payloads:
+            if member == 0:
+                facts = self._said(key, bytes(data), assembly)
+            elif facts is None:
+                break
+            elif (piece := assembly.pieces.get(member)) is None:
+                beside[member] = memoryview(bytes(data))
+            elif (target := placed.get(member)) is not None and len(data) == len(target.header):
+                self._check_header(key, self._layout.arrays[piece.array], data, scratch)
+            else:
+                self._pixels_of(into, facts, member, piece, data)
+        if facts is None:
             raise DamageError(f"{self._where}: sample {key}: no {META}: pack it again")
-        facts = parse_meta(bytes(payloads[0]), self._labels, names, f"{self._where}: sample {key}")
+        for array, at in assembly.holes:
+            place = self._layout.arrays[array]
+            batch.arrays[place.name][(number,) if at < 0 else (number, at)] = nodata_as_stored(place)
+        self._facts(key, facts, assembly, batch.facts, number)
+        self._beside.fill(key, facts, beside, batch, number)
+        if "season" in batch.facts:
+            batch.facts["season"][number] = draw.seasons
+        if "crop_yx" in batch.facts:
+            batch.facts["crop_yx"][number] = draw.corners if len(draw.corners) > 1 else draw.corners[0]
+
+    def _said(self, key: str, meta: bytes, assembly: Assembly) -> SampleFacts:
+        """What the `meta.json` says, where it is this sample's."""
+        names = [name for name in assembly.names if name is not None]
+        facts = parse_meta(meta, self._labels, names, f"{self._where}: sample {key}")
         if facts.id != key:
             its = reprlib.repr(facts.id)
             raise DamageError(f"{self._where}: sample {key}: its meta.json is that of {its}; pack it again")
@@ -227,37 +268,37 @@ class Decoder:
             )
         if assembly.fault is not None:
             raise DamageError(f"{self._where}: sample {key}: {assembly.fault}")
-        arrays = batch.arrays
-        for piece in assembly.pieces:
-            place, data = self._layout.arrays[piece.array], payloads[piece.member]
-            if piece.member in placed and len(data) == len(place.header):
-                if data != place.header:
-                    self._pixels(key, place, data, scratch)  # says what is wrong with it
-                    raise DamageError(f"{self._where}: sample {key}, {place.name}: another header than expected")
-                continue
-            if place.as_stored and place.entry.encoding == "npy.blosc" and len(piece.spots) == 1:
-                at, header = max(piece.spots[0][0], 0), len(place.header)
-                if before_is_free or batch.own_before(piece.array, number, at) >= header:
-                    self._pixels(key, place, data, scratch, batch.room(piece.array, number, at, header))
-                    continue
-            pixels = self._pixels(key, place, data, scratch)
+        return facts
+
+    def _check_header(self, key: str, place: ArrayLayout, header: memoryview, scratch: Scratch) -> None:
+        """Passes where a member whose pixels went straight to the batch begins as one of its array does."""
+        if header != place.header:
+            self._pixels(key, place, header, scratch)  # says what is wrong with it
+            raise DamageError(f"{self._where}: sample {key}, {place.name}: another header than expected")
+
+    def _pixels_of(self, into: _Into, facts: SampleFacts, member: int, piece: Piece, data: memoryview) -> None:
+        """Writes the pixels of one member."""
+        batch, number, key, draw, scratch, is_alone = into
+        place = self._layout.arrays[piece.array]
+        if place.as_stored and place.entry.encoding == "npy.blosc" and len(piece.spots) == 1:
+            at, header = max(piece.spots[0][0], 0), len(place.header)
+            if is_alone or batch.own_before(piece.array, number, at) >= header:
+                room = batch.room(piece.array, number, at, header)
+                before = bytes(room[:header])  # of other pixels, perhaps: the header goes there for a moment
+                self._pixels(key, place, data, scratch, room)
+                room[:header] = before
+                return
+        mode = self._layout.selection.upsample
+        cuts = [cut(place, corner, mode) for corner in draw.corners]
+        pixels = self._pixels(key, place, data, scratch, cuts=cuts)
+        if place.entry.steps is not None:
+            self._check_times(key, facts, member, len(pixels))
+        for at, corner in piece.spots:
+            out = batch.arrays[place.name][number] if at < 0 else batch.arrays[place.name][number, at]
             if place.entry.steps is not None:
-                self._check_times(key, facts, piece.member, len(pixels))
-            for at, corner in piece.spots:
-                out = arrays[place.name][number] if at < 0 else arrays[place.name][number, at]
-                if place.entry.steps is not None:
-                    out[len(pixels) :] = _nodata_as_stored(place)
-                    out = out[: len(pixels)]
-                _put(place, pixels, out, draw.corners[corner], self._layout.selection.upsample)
-        for array, at in assembly.holes:  # after the pieces, whose headers may lie there
-            place = self._layout.arrays[array]
-            arrays[place.name][(number,) if at < 0 else (number, at)] = _nodata_as_stored(place)
-        self._facts(key, facts, assembly, batch.facts, number)
-        self._beside.fill(key, facts, payloads, batch, number)
-        if "season" in batch.facts:
-            batch.facts["season"][number] = draw.seasons
-        if "crop_yx" in batch.facts:
-            batch.facts["crop_yx"][number] = draw.corners if len(draw.corners) > 1 else draw.corners[0]
+                out[len(pixels) :] = nodata_as_stored(place)
+                out = out[: len(pixels)]
+            put(place, pixels, cuts[corner], out, mode)
 
     def _facts(self, key: str, facts: SampleFacts, assembly: Assembly, out: Arrays, number: int) -> None:
         static = facts.static
@@ -268,15 +309,14 @@ class Decoder:
             owners: list[SampleFacts | None] = list(facts.children) if held.of_children else [facts]
             owners += [None] * (len(held.ok) - len(owners))
             found = [self._found(owner, held.names) for owner in owners]
-            said = tuple(tuple(source in f.times for f in of) for of in found)
+            said = tuple([tuple([source in f.times for f in of]) for of in found])
             if said != held.ok:
                 raise DamageError(
                     f"{self._where}: sample {key}: members of {source!r} are there {_shown(held)}, its meta.json says "
                     f"{_shown(held._replace(ok=said))} (seasons {[STATIC] if held.names is None else list(held.names)}): "
                     "pack it again"
                 )
-            shown = out[f"{source}_ok"]
-            shown[number] = np.reshape(held.ok, shown.shape[1:])
+            out[f"{source}_ok"][number] = assembly.ok[source]
             if held.names is not None:
                 times = out[f"{source}_time"]
                 stated = [f.times.get(source, -1) for of in found for f in of]
@@ -285,8 +325,8 @@ class Decoder:
                         f"{self._where}: sample {key}: its meta.json says several times of {source!r}, the index one: "
                         "pack it again"
                     )
-                filled = stated if held.steps is None else [_filled(t, held.steps) for t in stated]
-                times[number] = np.reshape(filled, times.shape[1:])
+                filled = stated if held.steps is None else [s for t in stated for s in _filled(t, held.steps)]
+                times[number].reshape(-1)[...] = filled
                 if not held.of_children:
                     lacking = {n for n, ok in zip(held.names, held.ok[0], strict=True) if not ok}
                     season_ok = [ok and n not in lacking for n, ok in zip(assembly.names, season_ok, strict=True)]
@@ -328,11 +368,18 @@ class Decoder:
         return [self._nothing if owner is None or n is None else owner.seasons.get(n, self._nothing) for n in names]
 
     def _pixels(
-        self, key: str, place: ArrayLayout, data: memoryview, scratch: Scratch, room: memoryview | None = None
+        self,
+        key: str,
+        place: ArrayLayout,
+        data: memoryview,
+        scratch: Scratch,
+        room: memoryview | None = None,
+        cuts: Sequence[Cut] = (),
     ) -> NDArray[Any]:
         """(band, y, x) as stored: a view of the payload, of the scratch, or of `room` where that is given.
 
-        Where the time axis is ragged: (time, band, y, x), of 1 to `steps` times.
+        Where there are cuts, what lies outside of their rows may be anything. Where the time axis is ragged:
+        (time, band, y, x), of 1 to `steps` times.
         """
         entry, header = place.entry, place.header
         expected = len(header) + place.stored_bytes
@@ -348,10 +395,12 @@ class Decoder:
                 )
             file = room if room is not None and inside == expected else scratch.reserve(inside)
             try:
-                blosc.decompress(data, file)
+                some = cuts and inside == expected and entry.steps is None and frame.has_blocks(data)
+                seen = spans(place, cuts) if some else None
+                frame.decode(data, file, seen)
             except (RuntimeError, ValueError) as err:
                 raise DamageError(f"{self._at(key, place)}: not a .npy.blosc member ({err}); pack it again") from err
-        if entry.steps is None and len(file) == expected and file[: len(header)].tobytes() == header:
+        if entry.steps is None and len(file) == expected and file[: len(header)] == header:
             return np.frombuffer(file, entry.dtype, offset=len(header)).reshape(entry.shape)
         array = payload.opened(file, self._at(key, place))
         if array.dtype == entry.dtype and array.shape[1:] == entry.shape and len(array) <= (entry.steps or 0):
@@ -385,47 +434,3 @@ def _keep(known: dict[Any, Any], key: Any, value: Any) -> None:
     if len(known) >= _MOST_ASSEMBLIES:
         known.clear()
     known[key] = value
-
-
-def _put(
-    place: ArrayLayout, pixels: NDArray[Any], out: NDArray[Any], corner: tuple[int, int], mode: str | None
-) -> None:
-    """Writes (band, y, x) pixels as the layout wants them."""
-    factor, size = place.factor, place.size_px
-    row, column = corner
-    if place.fine and factor > 1:
-        how: Upsample = "bilinear" if mode == "bilinear" and place.entry.role == "data" else "nearest"
-        margin = 1 if how == "bilinear" else 0  # a neighbour on each side is all that it looks at
-        (top, bottom), (left, right) = (
-            (max(at // factor - margin, 0), -(-(at + size) // factor) + margin) for at in corner
-        )
-        own = torch.from_numpy(np.require(pixels[..., top:bottom, left:right], requirements="W"))
-        pixels = upsample(own, factor, how, place.entry.nodata).numpy()
-        row, column = row - top * factor, column - left * factor
-    elif not place.fine:
-        row, column = row // factor, column // factor
-    pixels = pixels[..., row : row + size, column : column + size]
-    if place.scale is None or place.shift is None:
-        if place.dtype is torch.bfloat16:
-            out[...] = bfloat16(pixels.astype(np.float32))
-        else:
-            np.copyto(out, pixels, casting="unsafe")
-        return
-    target = np.empty(pixels.shape, np.float32) if place.dtype is torch.bfloat16 else out
-    np.multiply(pixels, place.scale, out=target)
-    target += place.shift
-    missing = np.isnan(pixels) if math.isnan(place.entry.nodata) else pixels == place.entry.nodata
-    if missing.any():
-        target[missing] = 0.0
-    if target is not out:
-        out[...] = bfloat16(target)
-
-
-def bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """The bits of bfloat16, which numpy does not have."""
-    return torch.from_numpy(values).to(torch.bfloat16).view(torch.uint16).numpy()
-
-
-def _nodata_as_stored(place: ArrayLayout) -> Any:
-    """What a pixel without data is, in the dtype that memory of a batch has in numpy."""
-    return bfloat16(np.array([place.nodata], np.float32))[0] if place.dtype is torch.bfloat16 else place.nodata

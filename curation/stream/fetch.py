@@ -1,7 +1,8 @@
 """Ranges of shards below a folder or URL, for many threads at once, from whatever process asks.
 
-Local files are read straight to where they are wanted. Everything else goes through obstore, in a forked process through
-`curation.stream.helper`; what fails and may pass is asked for again, here and nowhere else.
+Local files are read straight to where they are wanted, and so is what a server gives over HTTP (`curation.store.direct`), of
+buckets by URLs that are signed. Everything else goes through obstore, in a forked process through `curation.stream.helper`.
+What fails and may pass is asked for again, here and nowhere else.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from curation.errors import PassingError, ReadError
-from curation.store import local
+from curation.store import direct, local
 from curation.store.afterwards import Leavings
 from curation.store.bucket import Client
+from curation.store.direct import Addresses, LeftError, Lines, Scatter
 from curation.store.forks import lost_to_fork
 from curation.store.objects import Store
 from curation.stream.cache import DiskCache
 from curation.stream.helper import Channel
+
+T = TypeVar("T")
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 15.0
 """Before the second try, and at most; it doubles from one to the next."""
@@ -84,6 +89,10 @@ class Scratch:
         self._memory = memoryview(bytearray(0))
         self.channel = Channel()
         """To the helper, in a forked process."""
+        self.lines = Lines()
+        """To the server, where it is asked straight."""
+        self.unwanted = memoryview(bytearray(direct.GAP_BYTES))
+        """Where bytes go that lie between those that are wanted."""
         self.over = Over()
 
     def reserve(self, size: int) -> memoryview:
@@ -91,6 +100,14 @@ class Scratch:
         if len(self._memory) < size:  # some more, or each sample that is a little larger would get new pages
             self._memory = memoryview(bytearray(size + size // 8))
         return self._memory[:size]
+
+    def laid_out(self, spans: Sequence[tuple[int, int]]) -> list[memoryview]:
+        """Memory for the bytes of each (start, length), valid until the next call, as aligned as payloads are in the tar."""
+        places = [0]
+        for _, length in spans:
+            places.append(places[-1] + -(-length // 64) * 64)
+        memory = self.reserve(places[-1])
+        return [memory[at : at + length] for at, (_, length) in zip(places, spans, strict=False)]
 
 
 class Fetcher:
@@ -121,8 +138,9 @@ class Fetcher:
         self._sizes, self._sha256, self._retries = shard_sizes, shard_sha256, remote.retries
         self._cache = None if self._store.is_local else remote.cache
         self._files = _OpenFiles()
+        self._addresses = None if self._store.is_local else Addresses(self._store)
         self.is_local = self._store.is_local or self._cache is not None
-        """Whether bytes come from a file, so that `into` is possible."""
+        """Whether bytes come from a file."""
         self.is_remote = not self._store.is_local
         """Whether `fresh` may give other bytes than before, since they come from elsewhere."""
 
@@ -152,35 +170,29 @@ class Fetcher:
             self._files.drop(key)
         if not self.is_local or (fresh and self._cache is not None):
             return self._remote(key, spans, scratch)
-        places, total = [], 0
-        for _, length in spans:
-            places.append(total)
-            total += -(-length // 64) * 64  # keeps the alignment that payloads have in the tar
-        memory = scratch.reserve(total)
-        views = [memory[at : at + length] for at, (_, length) in zip(places, spans, strict=True)]
-        file = self._file(key)
+        views, file = scratch.laid_out(spans), self._file(key)
         for view, (start, _) in zip(views, spans, strict=True):
             self._scatter(key, file, start, [view])
         return views
 
-    def into(self, key: str, start: int, views: Sequence[memoryview]) -> None:
-        """Fills the views with consecutive bytes of an object, where `is_local`. Raises as `ranges` does."""
+    def into(self, key: str, parts: Sequence[Scatter], scratch: Scratch) -> None:
+        """Fills parts of an object, which may lie outside the scratch. Raises as `ranges` does."""
+        if not self.is_local:
+            self._again(parts, scratch, partial(self._into_once, key, parts, scratch))
+            return
         file = self._file(key)
-        for first in range(0, len(views), _MOST_VIEWS):
-            some = views[first : first + _MOST_VIEWS]
-            self._scatter(key, file, start, some)
-            start += sum(map(len, some))
+        for start, views in parts:
+            at = start
+            for first in range(0, len(views), _MOST_VIEWS):
+                some = views[first : first + _MOST_VIEWS]
+                self._scatter(key, file, at, some)
+                at += sum(map(len, some))
 
     def _scatter(self, key: str, file: _OpenFile, start: int, views: Sequence[memoryview]) -> None:
         wanted = sum(map(len, views))
         got = os.preadv(file.handle, views, start) if wanted else 0
         while got < wanted:  # a signal, or more than the kernel reads at once
-            done, rest = got, []
-            for view in views:
-                if done < len(view):
-                    rest.append(view[done:])
-                done = max(done - len(view), 0)
-            if not (n := os.preadv(file.handle, rest, start + got)):
+            if not (n := os.preadv(file.handle, direct.rest(views, got), start + got)):
                 raise EOFError(f"{self._store.where(key)}: {got} bytes at {start}, expected {wanted}: it is short")
             got += n
 
@@ -199,19 +211,72 @@ class Fetcher:
         )
 
     def _remote(self, key: str, spans: Sequence[tuple[int, int]], scratch: Scratch) -> list[memoryview]:
-        """The spans from the store, after as many tries as it takes."""
+        """The spans from where the shard lies, after as many tries as it takes."""
+        parts = [Scatter(start, [view]) for (start, _), view in zip(spans, scratch.laid_out(spans), strict=True)]
+        return self._again(parts, scratch, partial(self._once, key, parts, scratch))
+
+    def _once(self, key: str, parts: Sequence[Scatter], scratch: Scratch) -> list[memoryview]:
+        """What each part, of one view, has: in that view, or in memory of obstore's."""
+        if self._straight(key, parts, scratch):
+            return [part.views[0] for part in parts]
+        return self._from_store(key, parts, scratch)
+
+    def _into_once(self, key: str, parts: Sequence[Scatter], scratch: Scratch) -> None:
+        if self._straight(key, parts, scratch):
+            return
+        for part, data in zip(parts, self._from_store(key, parts, scratch), strict=True):
+            at = 0
+            for view in part.views:
+                view[:] = data[at : at + len(view)]
+                at += len(view)
+
+    def _straight(self, key: str, parts: Sequence[Scatter], scratch: Scratch) -> bool:
+        """Fills the parts where the server can be asked straight; whether it did."""
+        assert self._addresses is not None, f"{self._url} is a folder"
+        address = self._addresses.of(key, partial(self._signed, scratch))
+        if address is None:
+            return False
+        wanted = direct.joined([p for p in parts if p.length], scratch.unwanted)
+        try:
+            scratch.lines.fill(address, wanted, self._store.client, self._store.where(key))
+        except LeftError:
+            self._addresses.forget(key)
+            return False
+        self._addresses.took(by_store=False)
+        return True
+
+    def _signed(self, scratch: Scratch, key: str, seconds: float) -> str | None:
+        """A URL that lets one read an object of a bucket; None where none can be had, of which the store says why."""
+        try:
+            if lost_to_fork():
+                return scratch.channel.signed(self._store, key, seconds)
+            return self._store.bucket.signed(key, seconds)
+        except ReadError:
+            return None
+
+    def _from_store(self, key: str, parts: Sequence[Scatter], scratch: Scratch) -> list[memoryview]:
+        """What each part has, by obstore."""
+        spans = [(part.start, part.length) for part in parts]
+        if lost_to_fork():
+            got = scratch.channel.get_ranges(self._store, key, spans)
+        else:
+            got = self._store.bucket.get_ranges(key, spans)
+        assert self._addresses is not None
+        self._addresses.took(by_store=True)
+        return got
+
+    def _again(self, parts: Sequence[Scatter], scratch: Scratch, once: Callable[[], T]) -> T:
+        """What `once` gives, after as many tries as it takes."""
         tries = 1 + self._retries
         for number in range(1, tries + 1):
             try:
-                if lost_to_fork():
-                    return scratch.channel.get_ranges(self._store, key, spans)
-                return self._store.bucket.get_ranges(key, spans)
+                return once()
             except PassingError as err:
                 last = err
             wait_s = min(max(_FIRST_WAIT_S, last.wait_s) * 2 ** (number - 1), _LONGEST_WAIT_S)
             if number < tries and scratch.over.wait(wait_s * _jitter.uniform(0.75, 1.25)):
                 raise last
-        asked = ", ".join(f"{length} at {start}" for start, length in spans[:3]) + (", …" if len(spans) > 3 else "")
+        asked = ", ".join(f"{p.length} at {p.start}" for p in parts[:3]) + (", …" if len(parts) > 3 else "")
         raise ReadError(f"{last}: bytes asked for: {asked}: gave up after {tries} tries") from last
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.format.names import DOMAIN
 from curation.stream.batch import Batch, Shape
 from curation.stream.decode import Decoder
 from curation.stream.fetch import Scratch
@@ -49,7 +51,7 @@ class _Job(NamedTuple):
     filling: Filling
     batch: Batch
     left: deque[tuple[int, int, int]]
-    """(place in the batch, row, position in the order) of those not begun; the last in the batch first."""
+    """(place in the batch, row, position in the order) of those not begun."""
     seed: int
     epoch: int
     is_alone: bool
@@ -136,7 +138,7 @@ def _begun(work: Step, *, is_alone: bool) -> _Job:
     """Step with memory of its own, of which nothing is filled yet."""
     job = _Job(work.filling, Batch(work.shape, work.ring), deque(), work.seed, work.epoch, is_alone, [])
     job.batch.facts["is_pad"][...] = work.pads
-    job.left.extendleft(zip(range(work.shape.count), work.rows.tolist(), work.positions.tolist(), strict=True))
+    job.left.extend(zip(range(work.shape.count), work.rows.tolist(), work.positions.tolist(), strict=True))
     return job
 
 
@@ -217,7 +219,7 @@ class Filling:
                     position,
                     seed=job.seed,
                     epoch=job.epoch,
-                    before_is_free=job.is_alone,
+                    is_alone=job.is_alone,
                     tools=tools,
                 )
 
@@ -230,7 +232,7 @@ class Filling:
         *,
         seed: int,
         epoch: int,
-        before_is_free: bool = False,
+        is_alone: bool = False,
         tools: _Tools | None = None,
     ) -> None:
         """Writes one sample into its place in a batch.
@@ -242,7 +244,7 @@ class Filling:
             position: in the epoch's order.
             seed: of what is drawn of it.
             epoch: likewise.
-            before_is_free: whether those before it in the batch are written later, and not at the same time.
+            is_alone: whether nobody else writes to the batch meanwhile.
             tools: to fill it with; borrowed where None.
         """
         if tools is None:
@@ -253,10 +255,15 @@ class Filling:
         members = tuple(opened.members.member[opened.first[row] : opened.first[row + 1]].tolist())
         draw = self._layout.drawing.draw(decoder.present(members), seed=seed, epoch=epoch, position=position)
         assembly = decoder.assembly(members, draw)
-        placed = decoder.targets(assembly, batch, number) if self.fetcher.is_local and self._has_plain else {}
-        payloads = tools.reader.read(row, assembly.wanted, placed)
+        placed = decoder.targets(assembly, batch, number) if self._has_plain else {}
+        began = time.perf_counter()
+        payloads = tools.reader.read(row, members, assembly.wanted, placed)
         key = str(opened.ids[row].as_py())
-        decoder.fill(batch, number, key, payloads, draw, assembly, tools.scratch, placed, before_is_free=before_is_free)
+        decoder.fill(batch, number, key, payloads, draw, assembly, tools.scratch, placed, is_alone=is_alone)
+        for name in self._layout.selection.domains:
+            batch.facts[f"{DOMAIN}{name}"][number] = opened.domains[name][row]
         batch.keys[number] = key
         if self._finish is not None:
             self._finish(batch, number)
+        fetch_s, hash_s = tools.reader.fetch_s, tools.reader.hash_s
+        batch.spent[number] = (fetch_s, hash_s, time.perf_counter() - began - fetch_s - hash_s)

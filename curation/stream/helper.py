@@ -1,8 +1,8 @@
 """Reads of an object store by another program, where obstore must not or cannot be used in this process.
 
 obstore's threads do not survive a fork. What a dataset is opened with is therefore read by this program, so that workers
-forked later may use obstore themselves, which is faster. Where obstore was used here before the fork, their ranges come
-through it too.
+forked later may use obstore themselves. Where obstore was used here before the fork, this program signs URLs for them, and
+reads what `curation.store.direct` does not.
 
 One program per process, started when it is first needed. Each thread that asks has a connection of its own, a thread of
 its own at the other end, and memory that both see: requests, errors and whole objects go through the connection, ranges
@@ -130,6 +130,10 @@ class Channel:
         self._answer("ranges", store, key, spans)
         memory = memoryview(self._memory or b"")
         return [memory[at : at + length] for at, (_, length) in zip(_places(spans), spans, strict=False)]
+
+    def signed(self, store: Store, key: str, seconds: float) -> str | None:
+        """As `Bucket.signed`; raises as `get_ranges` does."""
+        return self._answer("sign", store, key, [(0, int(seconds))]).decode() or None
 
     def get(self, store: Store, key: str) -> bytes:
         """As `Store.get`; raises as `get_ranges` does."""
@@ -309,6 +313,8 @@ def _answer(connection: socket.socket, stores: dict[str, Store]) -> None:
                     stores[which] = Store(url, prefix, Client(**client))
                 if what == "ranges":
                     views = stores[which].bucket.get_ranges(key, spans)
+                elif what == "sign":
+                    body = (stores[which].bucket.signed(key, spans[0][1]) or "").encode()
                 elif what == "get":
                     body = stores[which].get(key)
                 else:

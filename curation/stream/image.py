@@ -15,8 +15,9 @@ from curation.errors import ConfigError
 from curation.format.index import Index
 from curation.format.signature import Channels, Signature, channels_of
 from curation.stream.batch import Batch, MadeArray
-from curation.stream.decode import bfloat16
-from curation.stream.layout import DTYPES, STORED, ArrayLayout, Layout, normal
+from curation.stream.cuts import bfloat16
+from curation.stream.layout import STORED, ArrayLayout, Layout, normal
+from curation.stream.loading import check_names
 
 IMAGE, VALID = "image", "valid"
 _IMAGE, _VALID = ".image", ".valid"
@@ -136,6 +137,7 @@ def image_of(
     dtype: torch.dtype | None,
     normalize: bool,
     where: str,
+    platforms: Mapping[str, str] | None = None,
 ) -> Stack:
     """How images are made of the arrays of a layout, which are read as they are stored.
 
@@ -146,16 +148,16 @@ def image_of(
         dtype: of the image; where None that of the arrays, or float32 where they have several or are normalised.
         normalize: whether arrays of role `data` are normalised by the statistics of the index.
         where: the part, as a person names it.
+        platforms: array → the satellite that all of its images are of, where it is known.
 
     Raises:
         ConfigError: arrays have several sizes of pixels or footprints, are of children or of several times, begin beside
             their footprint's corner, or a band is not there, twice, or in several arrays.
     """
-    if dtype not in (None, *DTYPES):
-        raise ConfigError(f"dtype = {dtype}: expected one of {', '.join(map(str, DTYPES))}, or None")
     places = {place.name: place for place in layout.arrays}
     _check_stackable(places, where)
-    of = _chosen({name: channels_of(index, name) for name in places}, bands, where)
+    its = platforms or {}
+    of = _chosen({name: channels_of(index, name, its.get(name)) for name in places}, bands, where)
     first = next(iter(places.values()))
     stored = {STORED[p.entry.dtype] for p in places.values()}
     dtype = dtype or (stored.pop() if len(stored) == 1 and not normalize else torch.float32)
@@ -207,8 +209,8 @@ def _check_stackable(places: Mapping[str, ArrayLayout], where: str) -> None:
 
 def _chosen(there: Mapping[str, Channels], bands: Sequence[str] | None, where: str) -> list[tuple[str, Channels]]:
     """(array, the one channel) of each band of the image."""
-    if isinstance(bands, str):
-        raise ConfigError(f"{where}: bands = {bands!r}: expected a list of names, such as [{bands!r}]")
+    if bands is not None:
+        check_names(f"{where}: bands", bands)
     every = [(array, channels.select([band])) for array, channels in there.items() for band in channels.bands]
     names = [one.bands[0] for _, one in every]
     if bands is None:
@@ -243,6 +245,20 @@ def _runs(
     return tuple(runs)
 
 
+def _bands_of(batch: Mapping[str, Any]) -> list[str]:
+    """Names of the bands of a batch. Raises ConfigError where it is none of a mix, or its entries are not of one length."""
+    if lacking := [name for name in (IMAGE, VALID, *PER_BAND) if name not in batch]:
+        raise ConfigError(
+            f"batch: has no {', '.join(map(repr, lacking))}; expected a batch as open_mix gives it. Of one of open_shards "
+            "say dataset.channels(array).select(bands=…).of(batch[array])"
+        )
+    sizes = {n: batch[n].shape[1] for n in (IMAGE, VALID)} | {n: len(batch[n]) for n in PER_BAND}
+    if len(set(sizes.values())) > 1:
+        said = ", ".join(f"{n} {count}" for n, count in sizes.items())
+        raise ConfigError(f"batch: not as many bands in each of its entries: {said}: select before others are changed")
+    return list(batch["bands"])
+
+
 def select_bands(batch: Mapping[str, Any], bands: Sequence[str | int]) -> dict[str, Any]:
     """A batch with these bands in this order: a subset, another order, or both; all that is per band goes along.
 
@@ -254,11 +270,10 @@ def select_bands(batch: Mapping[str, Any], bands: Sequence[str | int]) -> dict[s
         bands: canonical names, or places among the batch's.
 
     Raises:
-        ConfigError: one is not there, or stands twice.
+        ConfigError: one is not there, or stands twice; or the batch is not as a mix gives it.
     """
-    there = list(batch["bands"])
-    if isinstance(bands, str):
-        raise ConfigError(f"bands = {bands!r}: expected a list of names, such as [{bands!r}]")
+    there = _bands_of(batch)
+    check_names("bands", bands, map(str, there))
     at = {name: i for i, name in enumerate(there)} | {i: i for i in range(len(there))}
     if unknown := [band for band in bands if isinstance(band, bool) or band not in at]:
         raise ConfigError(f"bands: no {unknown}; expected some of: {', '.join(there)}")

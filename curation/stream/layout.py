@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curation.errors import ConfigError, DamageError
 from curation.format.index import ArrayEntry, Index
-from curation.format.names import LABEL
+from curation.format.names import DOMAIN, LABEL
 from curation.format.payload import npy_header
 from curation.stream.plan import Drawing
 from curation.stream.resample import Upsample
@@ -57,6 +57,8 @@ class Selection:
     """Names of annotations."""
     columns: tuple[str, ...] = ()
     """Names of domain columns."""
+    domains: tuple[str, ...] = ()
+    """Names of domains whose numbers come along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,8 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
     entries = {n: index.arrays[n] for n in selection.arrays}
     fine_m = min((e.res_m for e in entries.values() if e.res_m is not None), default=1.0)
     # Pixels of a footprint in degrees have no size in metres: such an array goes by itself.
-    factors = {n: 1 if e.res_m is None else _factor(n, e.res_m, fine_m) for n, e in entries.items()}
+    nested = selection.crop_px is not None or selection.upsample is not None
+    factors = {n: 1 if e.res_m is None else _factor(n, e.res_m, fine_m, nested=nested) for n, e in entries.items()}
     # The finest pixels cover the footprint and no more; coarser ones, where they do not divide it, reach beyond it.
     side = min((e.shape[1] * factors[n] for n, e in entries.items()), default=0)
     drawing = _drawing(selection, entries, factors, fine_m, side)
@@ -190,6 +193,7 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
     own = {"key", *_facts(selection, (), axis, 0, children)}
     more, values = _annotated(index, selection)
     facts |= more
+    facts |= {f"{DOMAIN}{name}": ((), np.dtype("i8")) for name in selection.domains}
     if index.target is not None:
         facts[LABEL] = ((), np.dtype("f4" if index.target.classes is None else "i8"))
         facts[f"{LABEL}_ok"] = ((), np.dtype(bool))
@@ -255,10 +259,16 @@ def _lacking(sets: dict[str, list[str]], seasons: Sequence[str]) -> str:
     return f"{name!r} has {found or 'none'}"
 
 
-def _factor(name: str, res_m: float, fine_m: float) -> int:
+def _factor(name: str, res_m: float, fine_m: float, *, nested: bool) -> int:
+    """How many of the finest pixels a pixel is wide; 1 where that is no whole number, and is `nested` for nothing."""
     factor = round(res_m / fine_m)
     if not math.isclose(factor * fine_m, res_m):
-        raise ConfigError(f"{name}: pixels of {res_m} m do not consist of whole pixels of {fine_m} m; read them apart")
+        if not nested:
+            return 1
+        raise ConfigError(
+            f"{name}: pixels of {res_m:g} m do not consist of whole pixels of {fine_m:g} m, so that no crop is of the same "
+            "ground in both, and neither is upsampled to the other; read them apart (fields=[…]), or whole"
+        )
     return factor
 
 

@@ -7,7 +7,7 @@ import math
 import reprlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from curation.errors import DamageError
@@ -66,8 +66,8 @@ def parse_meta(payload: bytes, labels: int, seasons: Iterable[str], where: str) 
     try:
         meta = _of(dict, json_of(payload))
         names = list(seasons)
-        children = tuple(_sample(_of(dict, child), labels, names) for child in _of(list, meta.get("children", [])))
-        return replace(_sample(meta, labels, names), children=children)
+        its = [_sample(_of(dict, child), labels, names) for child in _of(list, meta.get("children", []))]
+        return _sample(meta, labels, names, tuple(its))
     except (KeyError, ValueError) as err:
         raise DamageError(
             f"{where}: its meta.json is not of the form that shards/README.md says: {err!r}: pack it again"
@@ -92,7 +92,9 @@ def _within(value: Any, low: float, high: float) -> float:
     return float(value)
 
 
-def _sample(meta: dict[str, Any], labels: int, seasons: Sequence[str]) -> SampleFacts:
+def _sample(
+    meta: dict[str, Any], labels: int, seasons: Sequence[str], children: tuple[SampleFacts, ...] = ()
+) -> SampleFacts:
     there = _of(dict, meta["seasons"])
     return SampleFacts(
         id=_of(str, meta["id"]),
@@ -102,6 +104,7 @@ def _sample(meta: dict[str, Any], labels: int, seasons: Sequence[str]) -> Sample
         seasons={n: _facts(_of(dict, there[n]), labels, timed=True) for n in seasons if n in there},
         columns={n: _column(v) for n, v in _of(dict, meta.get("columns", {})).items()},
         offsets_m={n: _offset(v) for n, v in _of(dict, meta.get("offsets_m", {})).items()},
+        children=children,
     )
 
 

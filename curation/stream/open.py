@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import math
 import mmap
-import operator
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
 import torch
-import torch.utils.data
 
 from curation.errors import ConfigError
 from curation.format.names import LABEL
 from curation.stream import plan
 from curation.stream.batch import Shape
-from curation.stream.cache import DiskCache
-from curation.stream.dataset import ShardDataset, Transform
-from curation.stream.fetch import Remote
-from curation.stream.layout import DTYPES, Crop, Selection, Views, layout
+from curation.stream.dataset import ShardDataset
+from curation.stream.domains import load
+from curation.stream.layout import Crop, Selection, Views, layout
+from curation.stream.loading import Loading, Transform, check_counts, check_names, one_of
 from curation.stream.opening import OpenSplit, open_split
 from curation.stream.plan import Remainder
-from curation.stream.ranks import Ranks
 from curation.stream.reading import Check
 from curation.stream.resample import Upsample
 
@@ -42,6 +38,7 @@ def open_shards(
     crop: Crop = "random",
     require: Collection[str] = (),
     at_least: Mapping[str, int] | None = None,
+    domains: Sequence[str] = (),
     upsample: Upsample | None = None,
     normalize: bool = False,
     dtype: torch.dtype | None = None,
@@ -107,6 +104,8 @@ def open_shards(
     `<annotation>_ok`          bool       (), ragged          whether the sample has it; of ragged vectors which of them
                                           (vector,)
     `<column>`                 float64    ()                  of text in a batch a list; NaN, or "", where unknown
+    `domain_<name>`            int64      ()                  of `domains`: position in `index.domains[name].values`; -1
+                                                              where it is not told
     =========================  =========  ==================  =========================================================
 
     The season axis of an array has those of the seasons asked for that it may have. Arrays of children have an axis more in
@@ -140,6 +139,7 @@ def open_shards(
         crop: `random`, or `center`.
         require: names of sources that a sample must have, in one season (of one child) at least; others are left out.
         at_least: source → in how many seasons (of all children together) a sample must have it.
+        domains: names of domains of the index whose number is wanted of each sample.
         upsample: bring every array onto the finest resolution read: `nearest`, or `bilinear` (codes stay `nearest`).
             Leave it to the GPU with `curation.stream.upsample` where the CPU is the limit.
         normalize: (x - mean) / deviation by the statistics of the index (bands of train), for arrays of role `data`;
@@ -179,21 +179,27 @@ def open_shards(
             does.
         ReadError: it could not be read from elsewhere, in as many tries as allowed.
     """
-    remote = remote_of(cache_dir, cache_gb, retries, timeout_s)
-    opened = path_or_url if isinstance(path_or_url, OpenSplit) else open_split(path_or_url, split, remote)
+    loading = Loading.of(
+        seed=seed,
+        dtype=dtype,
+        mix_shards=mix_shards,
+        remainder=remainder,
+        transform=transform,
+        check=check,
+        threads=threads,
+        rank=rank,
+        world_size=world_size,
+        cache_dir=cache_dir,
+        cache_gb=cache_gb,
+        retries=retries,
+        timeout_s=timeout_s,
+    )
+    opened = path_or_url if isinstance(path_or_url, OpenSplit) else open_split(path_or_url, split, loading.remote)
     _check_room(opened)
-    ranks = Ranks(rank, world_size)
-    one_of("check", check, get_args(Check))
     one_of("views", views, (None, *get_args(Views)))
     one_of("crop", crop, get_args(Crop))
     one_of("upsample", upsample, (None, *get_args(Upsample)))
-    one_of("remainder", remainder, get_args(Remainder))
-    if dtype not in (None, *DTYPES):
-        raise ConfigError(f"dtype = {dtype}: expected one of {', '.join(map(str, DTYPES))}, or None")
-    check_seed(seed)
-    for name, value in (("mix_shards", mix_shards), ("batch_size", batch_size), ("threads", threads)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
-            raise ConfigError(f"{name} = {value!r}: expected ≥ 1, or None, and a whole number")
+    check_counts(batch_size=batch_size, draw_seasons=draw_seasons, crop_px=crop_px)
     if draw_seasons is not None and views:
         raise ConfigError(f"draw_seasons = {draw_seasons} with views = {views!r}: views draw seasons; give one of them")
     if balance and mix_shards is not None:
@@ -222,47 +228,31 @@ def open_shards(
         normalize=normalize,
         annotations=tuple(n for n in names if n in opened.index.annotations),
         columns=tuple(n for n in names if n in opened.index.columns and n not in target),
+        domains=load(opened, domains),
     )
     _check_memory(opened, selection, batch_size or 1)
     return ShardDataset(
         opened,
         selection,
         batch_size=batch_size,
-        order=plan.Order(operator.index(seed), shuffle, mix_shards, balance),
-        remainder=remainder,
-        ranks=ranks,
-        transform=transform,
-        check=check,
-        threads=threads,
-        wanted=_wanted(opened, require, at_least or {}),
+        order=plan.Order(loading.seed, shuffle, mix_shards, balance),
+        loading=loading,
+        wanted=_wanted(opened, require, {} if at_least is None else at_least),
     )
 
 
 def _wanted(opened: OpenSplit, require: Collection[str], at_least: Mapping[str, int]) -> dict[str, int]:
     """Source → how many members, at least."""
-    if isinstance(require, str):
-        raise ConfigError(f"require = {require!r}: expected names of sources, such as {{{require!r}}}")
-    wanted = dict.fromkeys(require, 1) | dict(at_least)
     known = sorted({a.source for a in opened.index.arrays.values()})
+    check_names("require", require, known)
+    if not isinstance(at_least, Mapping):
+        raise ConfigError(f"at_least = {at_least!r}: expected how many by source, such as {{{known[0]!r}: 1}}")
+    wanted = dict.fromkeys(require, 1) | dict(at_least)
     if unknown := [s for s in wanted if s not in known]:
         raise ConfigError(f"require, at_least: no source {unknown}; expected some of: {', '.join(known)}")
     if wrong := {s: n for s, n in wanted.items() if n < 1}:
         raise ConfigError(f"at_least = {wrong}: expected ≥ 1")
     return wanted
-
-
-def remote_of(cache_dir: str | Path | None, cache_gb: float | None, retries: int, timeout_s: float) -> Remote:
-    """How shards are read where they are not local, as `open_shards` is told. Raises ConfigError where that is no way."""
-    if (cache_dir is None) != (cache_gb is None):
-        raise ConfigError(f"cache_dir = {cache_dir}, cache_gb = {cache_gb}: give both, or neither to keep nothing")
-    if cache_gb is not None and not cache_gb > 0:
-        raise ConfigError(f"cache_gb = {cache_gb}: expected > 0")
-    if retries < 0 or not timeout_s > 0:
-        raise ConfigError(f"retries = {retries}, timeout_s = {timeout_s}: expected ≥ 0 and > 0")
-    cache = (
-        None if cache_dir is None or cache_gb is None else DiskCache(Path(cache_dir).absolute(), int(cache_gb * 1e9))
-    )
-    return Remote(cache, retries, read_s=timeout_s)
 
 
 def _check_room(opened: OpenSplit) -> None:
@@ -285,23 +275,10 @@ def _check_memory(opened: OpenSplit, selection: Selection, batch_size: int) -> N
         )
 
 
-def check_seed(seed: int) -> None:
-    """Passes where orders can follow from it. Raises ConfigError where not."""
-    if not -(2**63) <= seed < 2**63:
-        raise ConfigError(f"seed = {seed}: expected a whole number of 64 bits, signed")
-
-
-def one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    """Passes where a value is one of those allowed. Raises ConfigError that lists them where it is not."""
-    if value not in allowed:
-        raise ConfigError(f"{name} = {value!r}: expected one of {', '.join(map(str, allowed))}")
-
-
 def _chosen(what: str, names: Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
     if names is None:
         return known
-    if isinstance(names, str):
-        raise ConfigError(f"{what} = {names!r}: expected a list of names, such as [{names!r}]")
+    check_names(what, names, known)
     if unknown := [n for n in names if n not in known]:
         raise ConfigError(f"{what}: no {unknown}; expected some of: {', '.join(known)}")
     if len(set(names)) != len(names):

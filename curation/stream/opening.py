@@ -7,7 +7,7 @@ import io
 import os
 import reprlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,6 +54,8 @@ class OpenSplit:
         """Key of each sample, by row."""
         self.remote = remote
         """How to read it where it is not local."""
+        self.domains: dict[str, NDArray[np.int64]] = {}
+        """Domain → number of what each sample is of, by row, of those that somebody has asked for."""
         self._table = table
         self._weights: NDArray[np.float64] | None = None
         self._members: MemberTable | None = None
@@ -264,6 +266,35 @@ def _columns(data: bytes, where: str, names: list[str], entry: SplitEntry) -> pa
     )
 
 
+def sample_columns(opened: OpenSplit, names: Sequence[str]) -> tuple[pa.Table, str]:
+    """Columns of the samples table of a split, and where it lies. Raises DamageError where it is not what the index says."""
+    data, where = _samples_table(opened)
+    return _columns(data, where, list(names), opened.entry), where
+
+
+def known_columns(opened: OpenSplit, names: Sequence[str]) -> pa.Table:
+    """Those columns of the samples table that it has of some names; a row for each sample. Raises DamageError."""
+    data, where = _samples_table(opened)
+    there = set(pq.read_schema(io.BytesIO(data)).names)  # a file that was read when the split was opened
+    return _columns(data, where, ["id", *(n for n in dict.fromkeys(names) if n in there)], opened.entry)
+
+
+def _samples_table(opened: OpenSplit) -> tuple[bytes, str]:
+    """The samples table as it was packed, and where it lies."""
+    store, file = Store(opened.url_as_asked), opened.entry.samples_table
+    return _checked(store, file), store.where(file.name)
+
+
+def rows_having(opened: OpenSplit, array: str, season: str | None) -> NDArray[np.int32]:
+    """Rows of the samples that have an array themselves, in a season or (None) a static one: int32, ascending."""
+    its = []
+    for number, name in enumerate(opened.index.members):
+        if name != META and split_member(name)[:3] == (None, array, season):
+            its.append(number)
+    rows: NDArray[np.int32] = opened.members.sample[np.isin(opened.members.member, its)]
+    return rows
+
+
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
@@ -281,9 +312,7 @@ def weights(opened: OpenSplit) -> NDArray[np.float64]:
     Raises:
         ConfigError: the dataset has no labels, was packed without their fractions, or these are of no sample known.
     """
-    store = Store(opened.url_as_asked)
-    where, entry = store.where(opened.entry.samples_table.name), opened.entry
-    data = _checked(store, entry.samples_table)
+    entry, (data, where) = opened.entry, _samples_table(opened)
     if (target := opened.index.target) is not None and target.classes is not None:
         return label_weights(_one_hot(_columns(data, where, [target.column], entry), target, where))
     names = set(pq.read_schema(io.BytesIO(data)).names)  # a file that was read when the split was opened

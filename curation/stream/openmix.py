@@ -5,19 +5,17 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
 from curation.errors import ConfigError
 from curation.stream import mixing
-from curation.stream.dataset import Transform
+from curation.stream.loading import Loading, Transform
 from curation.stream.mix import MixDataset
-from curation.stream.open import check_seed, one_of, remote_of
 from curation.stream.opening import OpenSplit, open_split
 from curation.stream.parts import OpenPart, Part, Unshared, opened
 from curation.stream.plan import Remainder
-from curation.stream.ranks import Ranks
 from curation.stream.reading import Check
 
 
@@ -85,8 +83,8 @@ def open_mix(
         batch_size: samples per batch and rank, where a part says none.
         weights: one of each part: in proportion to which samples are drawn. Where each comes once, a part of more weight
             than its size gives comes sooner, and ends sooner.
-        temperature: draws in proportion to samples ** (1 / temperature) instead: 1 by size (as where both are None), more
-            of it makes small parts come oftener, `math.inf` all alike.
+        temperature: of an epoch that is `resampled`: draws in proportion to samples ** (1 / temperature) instead: 1 by size
+            (as where both are None), more of it makes small parts come oftener, `math.inf` all alike.
         resampled: an epoch has of each part what its share of `epoch_samples` is, to the sample, whatever its size: a part
             is gone through again and again, across epochs, each time in another order, so that each of its samples comes as
             often as any other.
@@ -116,32 +114,41 @@ def open_mix(
         ReadError: likewise.
     """
     whole = {name: part if isinstance(part, Part) else Part(part) for name, part in sorted(_named(parts).items())}
-    one_of("remainder", remainder, get_args(Remainder))
-    check_seed(seed)
+    loading = Loading.of(
+        seed=seed,
+        dtype=dtype,
+        mix_shards=mix_shards,
+        remainder=remainder,
+        transform=transform,
+        check=check,
+        threads=threads,
+        rank=rank,
+        world_size=world_size,
+        cache_dir=cache_dir,
+        cache_gb=cache_gb,
+        retries=retries,
+        timeout_s=timeout_s,
+    )
     if epoch_samples is not None and not (resampled and type(epoch_samples) is int and epoch_samples >= 1):
         raise ConfigError(f"epoch_samples = {epoch_samples!r}: expected ≥ 1, a whole number, with resampled=True")
-    ranks, remote = Ranks(rank, world_size), remote_of(cache_dir, cache_gb, retries, timeout_s)
+    if temperature is not None and not resampled:
+        raise ConfigError(
+            f"temperature = {temperature!r} with resampled = {resampled}: each sample comes once per epoch then, whatever "
+            "the temperature; say resampled=True, or give weights, by which a part comes sooner and not oftener"
+        )
     splits: dict[tuple[str, str], OpenSplit] = {}
     found: dict[str, Unshared] = {}
     for name, part in whole.items():
         which = (str(part.dataset), part.split or split)
         if which not in splits:  # several parts may be of one
-            splits[which] = open_split(part.dataset, which[1], remote)
+            splits[which] = open_split(part.dataset, which[1], loading.remote)
         size = batch_size if part.batch_size is None else part.batch_size
         if size is None:
             raise ConfigError(
                 "batch_size = None: expected ≥ 1: samples of several signatures make no batches by themselves"
             )
-        how = {"shuffle": shuffle, "mix_shards": mix_shards, "check": check, "threads": threads}
         found[name] = opened(
-            name,
-            part,
-            splits[which],
-            batch_size=size,
-            seed=seed,
-            dtype=dtype,
-            normalize=normalize,
-            **how,
+            name, part, splits[which], batch_size=size, shuffle=shuffle, normalize=normalize, loading=loading
         )
     sizes = {name: one.dataset.samples for name, one in found.items()}
     shares = mixing.shares(sizes, weights, temperature)
@@ -153,10 +160,7 @@ def open_mix(
             "temperature": None if temperature is None else float(temperature),
             "resampled": bool(resampled),
         },
-        remainder=remainder,
-        ranks=ranks,
-        transform=transform,
-        threads=threads,
+        loading=loading,
     )
 
 

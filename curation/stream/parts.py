@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from curation.errors import ConfigError
 from curation.format.index import Index
 from curation.format.signature import Signature
+from curation.stream import platforms
 from curation.stream.batch import Shape
 from curation.stream.dataset import ShardDataset
 from curation.stream.filling import Filling
 from curation.stream.image import OWN, Stack, image_of
 from curation.stream.layout import Crop
+from curation.stream.loading import Loading, check_names
 from curation.stream.open import open_shards
 from curation.stream.opening import OpenSplit
 from curation.stream.plan import own_seed
@@ -49,6 +49,11 @@ class Part:
     """Where crops lie: `random`, or `center`."""
     batch_size: int | None = None
     """Samples per batch and rank; that of the mix where None."""
+    platform: str | None = None
+    """The satellite that its images are of, as STAC calls it (`sentinel-2b`): wavelengths are then its own, and signatures
+    tell it. Samples must say so of each (`angles = true` in the recipe); where None satellites are not told apart."""
+    domains: Sequence[str] = ()
+    """Names of domains whose number batches carry, by the dataset's own index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +117,9 @@ def opened(
     split: OpenSplit,
     *,
     batch_size: int,
-    seed: int,
-    dtype: torch.dtype | None,
+    shuffle: bool,
     normalize: bool,
-    **how: Any,
+    loading: Loading,
 ) -> Unshared:
     """A part whose split is open.
 
@@ -124,13 +128,13 @@ def opened(
         part: what of it is wanted.
         split: it.
         batch_size: samples per batch and rank.
-        seed: of the mix.
-        dtype: of images.
-        normalize: whether they are normalised.
-        how: more that `open_shards` takes.
+        shuffle: whether its samples are.
+        normalize: whether images are.
+        loading: of the mix.
 
     Raises:
-        ConfigError: it has no such array, band or season, or these make no image; what to choose is said.
+        ConfigError: it has no such array, band or season, or these make no image, or images are of another satellite than
+            the part says; what to choose is said.
     """
     where = f"part {name!r} ({split.url})"
     if pixels := [n for n in part.beside if n in split.index.arrays]:
@@ -147,15 +151,22 @@ def opened(
             seasons=_seasons(split.index, arrays, part.seasons, where),
             draw_seasons=None if all(split.index.arrays[a].is_static for a in arrays) else 1,
             require=part.require,
+            domains=part.domains,
             upsample=part.upsample,
             crop_px=part.crop_px,
             crop=part.crop,
-            seed=own_seed(seed, name),
-            **how,
+            shuffle=shuffle,
+            seed=own_seed(loading.seed, name),
+            mix_shards=loading.mix_shards,
+            check=loading.check,
+            threads=loading.threads,
         )
     except ConfigError as err:
         raise ConfigError(f"part {name!r}: {err}") from err
-    image = image_of(split.index, dataset.layout, part.bands, dtype=dtype, normalize=normalize, where=where)
+    known = platforms.arrays_of(split, arrays, dataset.seasons, part.platform, where) if part.platform else ()
+    of = {array: str(part.platform) for array in known}
+    how_made: dict[str, Any] = {"dtype": loading.dtype, "normalize": normalize, "where": where, "platforms": of}
+    image = image_of(split.index, dataset.layout, part.bands, **how_made)
     if taken := sorted({*dataset.layout.facts, *dataset.layout.values} & set(OWN)):
         raise ConfigError(f"{where}: {taken} are called as entries of a mix: leave them out of beside")
     return Unshared(dataset, image)
@@ -164,14 +175,13 @@ def opened(
 def _arrays(index: Index, names: Sequence[str] | None, where: str) -> list[str]:
     """Those that make the image."""
     every = {n: f"{n} ({e.shape[1]} px of {e.res_m or '?'} m)" for n, e in sorted(index.arrays.items())}
-    if isinstance(names, str):
-        raise ConfigError(f"{where}: arrays = {names!r}: expected a list of names, such as [{names!r}]")
     if names is None:
         names = [n for n in every if index.arrays[n].role == "data"]
         if len(names) != 1:
             raise ConfigError(
                 f"{where}: which arrays make the image? say Part(…, arrays=[…]), of one size: {', '.join(every.values())}"
             )
+    check_names(f"{where}: arrays", names, every)
     if unknown := [n for n in names if n not in every]:
         raise ConfigError(f"{where}: arrays: no {unknown}; expected some of: {', '.join(every.values())}")
     if not names or len(set(names)) != len(names):
@@ -182,8 +192,11 @@ def _arrays(index: Index, names: Sequence[str] | None, where: str) -> list[str]:
 def _seasons(index: Index, arrays: Sequence[str], asked: Sequence[str] | None, where: str) -> list[str] | None:
     """Those of the asked ones that each of the arrays may have, so that one can be drawn."""
     sets = [set(index.arrays[a].seasons) for a in arrays if not index.arrays[a].is_static]
-    if asked is not None or not sets:
-        return None if asked is None else list(asked)
+    if asked is not None:
+        check_names(f"{where}: seasons", asked, index.seasons)
+        return list(asked)
+    if not sets:
+        return None
     found = [s for s in index.seasons if all(s in of for of in sets)]
     if not found:
         raise ConfigError(f"{where}: arrays {list(arrays)} have no season in common: make each a part of its own")

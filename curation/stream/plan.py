@@ -7,6 +7,7 @@ All chance is SplitMix64, not a library's generator, so that it is the same for 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -218,6 +219,7 @@ class Drawing:
         return Draw(seasons, tuple((chance[2 * v], chance[2 * v + 1]) for v in range(self.views)))
 
 
+@functools.lru_cache(maxsize=64)  # asked for of each sample
 def _state(salt: str, seed: int, epoch: int) -> int:
     return xxhash.xxh3_64_intdigest(salt.encode() + struct.pack("<qq", seed, epoch))
 

@@ -15,11 +15,16 @@ from curation.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
+_PREPARED = (
+    "leave its DataLoader out of accelerator.prepare(…), and move batches with accelerate.utils.send_to_device; in a "
+    "transformers.Trainer, return it from get_train_dataloader"
+)
 _SHARDERS = {
-    "IterableDatasetShard": "gives each process a part of what it iterates",
-    "DataLoaderDispatcher": "reads on the first process alone, and deals that out",
+    "IterableDatasetShard": ("gives each process a part of what it iterates", _PREPARED),
+    "DataLoaderDispatcher": ("reads on the first process alone, and deals that out", _PREPARED),
+    "IterableDataset": ("gives each node a part of what it iterates", "leave out split_dataset_by_node"),
 }
-"""Classes of accelerate and transformers that deal samples to processes, and what they do."""
+"""Classes of accelerate, transformers and datasets that deal samples to processes: what they do, and what to do instead."""
 
 
 class Rank(NamedTuple):
@@ -175,9 +180,10 @@ def refuse_sharder() -> None:
         if name not in _SHARDERS or method not in ("__iter__", "set_epoch"):
             continue  # and so no locals of the user's frames are looked at, which would keep batches
         sharder = frame.f_locals.get("self")
-        if type(sharder).__name__ == name:
+        # That of datasets deals only where it was told to whom.
+        if type(sharder).__name__ == name and getattr(sharder, "_distributed", name) is not None:
+            does, instead = _SHARDERS[name]
             raise ConfigError(
-                f"{type(sharder).__module__}.{name} {_SHARDERS[name]}, and this dataset deals samples to ranks by itself: "
-                "most would never be seen: leave its DataLoader out of accelerator.prepare(…), and move batches with "
-                "accelerate.utils.send_to_device; in a transformers.Trainer, return it from get_train_dataloader"
+                f"{type(sharder).__module__}.{name} {does}, and this dataset deals samples to ranks by itself: most would "
+                f"never be seen: {instead}"
             )

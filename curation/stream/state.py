@@ -383,9 +383,10 @@ def check_known(state: Any, identity: Mapping[str, Any], own: Sequence[str], wha
         )
     for name, expected in identity.items():
         if not same(state.get(name), expected):
+            where, was, now = _difference(name, state.get(name), expected)
             raise ConfigError(
-                f"state of {name} = {shown(state.get(name))}, but this {what} has {expected!r}: it can only go on with "
-                "the same dataset, split, seed and order; open it as before, or begin the epoch again"
+                f"state of {where} = {shown(was)}, but this {what} has {shown(now)}: it can only go on with the same "
+                "dataset, split, seed and order; open it as before, or begin the epoch again"
             )
     known = {"version", *identity, *own}
     if unknown := [name for name in state if name not in known]:
@@ -409,6 +410,17 @@ def same(value: Any, expected: Any) -> bool:
     if isinstance(expected, dict):
         return value.keys() == expected.keys() and all(same(value[k], v) for k, v in expected.items())
     return bool(value == expected)
+
+
+def _difference(name: str, value: Any, expected: Any) -> tuple[str, Any, Any]:
+    """Where two values first differ that do, by keys from without to within, and what stands there in either."""
+    if type(value) is not dict or type(expected) is not dict:
+        return name, value, expected
+    if value.keys() != expected.keys():
+        was, now = (", ".join(sorted(map(str, of))) for of in (value, expected))
+        return f"{name}: names", was, now
+    key = next(k for k in expected if not same(value[k], expected[k]))
+    return _difference(f"{name}.{key}", value[key], expected[key])
 
 
 def shown(value: Any) -> str:

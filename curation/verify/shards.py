@@ -25,11 +25,12 @@ from curation.store.ledger import Ledger
 from curation.store.objects import Store
 from curation.store.records import StoredObject
 from curation.verify.found import NOT_THERE, Verified, check_object
+from curation.verify.sides import Proof
 from curation.work.progress import Counting
 
 
 def check_shards(
-    store: Store, dataset_store: Store, ledgers: Mapping[tuple[str, str], Ledger], found: Verified
+    store: Store, dataset_store: Store, ledgers: Mapping[tuple[str, str], Ledger], found: Verified, proof: Proof
 ) -> None:
     """Takes up what is wrong with shards, their index, their tables and what waits beside them."""
     present = {s.key: s for s in store.list()}
@@ -64,11 +65,13 @@ def check_shards(
     content, sides = ContentHash(), dict[str, str]()
     for split, entry in sorted(index.splits.items()):
         named |= {entry.members.name, entry.samples_table.name, *(s.name for s in entry.shards)}
-        for key, digest in _split(store, index, split, entry, found):
+        for key, digest in _split(store, index, split, entry, found, proof):
             content.add(split, key, digest)
             sides[key] = split
     if not waiting:
         _sides(dataset_store, sides, found)
+        proof.check(store.where(INDEX), found)
+        proof.check_domains(store, index, found)
     if content.hexdigest() != index.content_sha256:
         found.faults.append(
             f"{store.where(INDEX)}: decoded arrays and labels hash to {content.hexdigest()[:12]}…, "
@@ -142,7 +145,9 @@ def _sides(store: Store, samples: Mapping[str, str], found: Verified) -> None:
         )
 
 
-def _split(store: Store, index: Index, split: str, entry: SplitEntry, found: Verified) -> Iterator[tuple[str, str]]:
+def _split(
+    store: Store, index: Index, split: str, entry: SplitEntry, found: Verified, proof: Proof
+) -> Iterator[tuple[str, str]]:
     """Checks a split; gives key and digest of each sample as its tar's own bytes say."""
     members = check_object(store, StoredObject(entry.members.name, entry.members.size, entry.members.sha256), found)
     table = check_object(
@@ -168,7 +173,9 @@ def _split(store: Store, index: Index, split: str, entry: SplitEntry, found: Ver
                 continue
             scanned.append(rows)
             if data is not None:
-                yield from _samples(data, rows, store.where(shard.name), found)
+                for key, digest, meta in _samples(data, rows, store.where(shard.name), found):
+                    proof.take(split, meta)
+                    yield key, digest
     if len(scanned) != len(entry.shards):
         return
     keys = list(dict.fromkeys(r.key for rows in scanned for r in rows))
@@ -187,7 +194,7 @@ def _split(store: Store, index: Index, split: str, entry: SplitEntry, found: Ver
         )
 
 
-def _samples(data: bytes, rows: list[MemberRow], where: str, found: Verified) -> Iterator[tuple[str, str]]:
+def _samples(data: bytes, rows: list[MemberRow], where: str, found: Verified) -> Iterator[tuple[str, str, Any]]:
     by_key: dict[str, dict[str, bytes]] = {}
     for row in rows:
         by_key.setdefault(row.key, {})[row.member] = data[row.offset : row.offset + row.size]
@@ -201,4 +208,4 @@ def _samples(data: bytes, rows: list[MemberRow], where: str, found: Verified) ->
             found.faults.append(f"{where}: sample {key}: {err}")
         else:
             found.samples += 1
-            yield key, digest
+            yield key, digest, meta

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ class Unreferred:
     """Objects that nothing refers to."""
 
     sort: str
-    """`temporary`, `shard`, `receipt`, `search`, `model` or `cube`."""
+    """`temporary`, `shard`, `receipt`, `embedding`, `search`, `model` or `cube`."""
     what: str
     """Key, or what the keys begin with."""
     why: str
@@ -70,12 +71,13 @@ def delete(store: Store, found: Sequence[Unreferred], *, cubes: bool = False) ->
 
 
 def _packed(store: Store) -> Iterator[Unreferred]:
-    """Shards and tables that the index does not name, and receipts of shards that there are not."""
+    """Shards and tables that the index does not name, receipts of shards that it lacks, features of earlier releases."""
     shards = store.child(paths.SHARDS)
     if shards.head(INDEX) is None or next(iter(store.list(paths.STAGE)), None) is not None:
         return  # packing has not ended, and will want what is there
+    stands = shards.get(INDEX)
     try:
-        index = Index.from_bytes(shards.get(INDEX), shards.where(INDEX))
+        index = Index.from_bytes(stands, shards.where(INDEX))
     except DamageError as err:
         raise DamageError(f"{err}: what it names is not known") from err
     named, receipts = {INDEX}, set[str]()
@@ -89,6 +91,10 @@ def _packed(store: Store) -> Iterator[Unreferred]:
     for stat in store.list(paths.PARTS):
         if stat.key not in receipts:
             yield Unreferred("receipt", stat.key, "the index has no such shard", (stat.key,), stat.size)
+    own = paths.embeddings(hashlib.sha256(stands).hexdigest())
+    for stat in store.list(paths.EMBEDDINGS):
+        if paths.is_embedding(stat.key) and not stat.key.startswith(f"{own}/"):
+            yield Unreferred("embedding", stat.key, "it is of a release before", (stat.key,), stat.size)
 
 
 def _searches(dataset: Dataset, store: Store) -> Iterator[Unreferred]:

@@ -11,10 +11,14 @@ from curation.recipe.dataset import Dataset
 from curation.store import paths
 from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
+from curation.verify.card import check_cards
 from curation.verify.cubes import CubeCheck, check_cube
 from curation.verify.found import Verified
+from curation.verify.graphs import check_graph
 from curation.verify.labels import check_labels
+from curation.verify.pruned import check_pruned
 from curation.verify.shards import check_shards
+from curation.verify.sides import Proof
 from curation.work.progress import Doing
 
 log = logging.getLogger(__name__)
@@ -58,7 +62,9 @@ def verify(dataset: Dataset, store: Store) -> Verified:
             found.faults.append(f"{store.where(stat.key)}: nobody recorded it, and no build will; delete it")
     found.unfinished += [its.unfinished() for its in cubes.values() if its.left]
     check_labels(dataset, store, found)
-    check_shards(
-        store.child(paths.SHARDS), store, {(c.cube.folder, c.cube.season): c.ledger for c in cubes.values()}, found
-    )
+    ledgers = {(c.cube.folder, c.cube.season): c.ledger for c in cubes.values()}
+    check_shards(store.child(paths.SHARDS), store, ledgers, found, Proof.of_release(dataset, store))
+    check_cards(dataset, store, found)
+    check_graph(store, found)
+    check_pruned(store, found)
     return found

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task
@@ -57,6 +57,8 @@ class _Shown(ABC):
     """Whether the live line has a bar; else it has a spinner."""
     _live_one: _Shown | None = None
     """Of all, the one that has the terminal's live line: the outermost."""
+    _under_way: ClassVar[list[_Shown]] = []
+    """All that are, in the order in which they began."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -77,8 +79,14 @@ class _Shown(ABC):
         """All there is to do, where that is known, and what is done."""
         return None, 0
 
+    @property
+    def innermost(self) -> _Shown:
+        """What is told in its place while it is under way."""
+        return self
+
     def __enter__(self) -> Self:
         self._started = time.monotonic()
+        _Shown._under_way.append(self)
         if not at_terminal():
             self._ticker = threading.Thread(target=self._tick, name="curation-progress", daemon=True)
             self._ticker.start()
@@ -94,6 +102,7 @@ class _Shown(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
+        _Shown._under_way.remove(self)
         if self._live is not None:
             _Shown._live_one = None
             self._live.stop()
@@ -106,7 +115,8 @@ class _Shown(ABC):
 
     def _tick(self) -> None:
         while not self._over.wait(_pause_s(self.seconds)):
-            log.info("%s: %s", self.title, self.line())
+            if self.innermost is self:
+                log.info("%s: %s", self.title, self.line())
 
     def _update(self) -> None:
         if self._live is not None:
@@ -123,7 +133,7 @@ class _Line(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """What stands before the bar."""
-        return Text(self.shown.title)
+        return Text(self.shown.innermost.title)
 
 
 class _Rest(ProgressColumn):
@@ -137,7 +147,7 @@ class _Rest(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """What stands behind the bar."""
-        return Text(self.shown.line(), overflow="ellipsis", no_wrap=True)
+        return Text(self.shown.innermost.line(), overflow="ellipsis", no_wrap=True)
 
 
 class Doing(_Shown):
@@ -159,6 +169,12 @@ class Doing(_Shown):
         if not self._often_short:
             log.info("%s", self.title)
         return super().__enter__()
+
+    @property
+    def innermost(self) -> _Shown:
+        """The last that began within it and is not over, which is what is done; else itself."""
+        under_way = [*_Shown._under_way]  # a ticker asks while others end
+        return under_way[-1] if self in under_way else self
 
     def line(self) -> str:
         """How long it has been at it."""

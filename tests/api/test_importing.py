@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import sys
@@ -21,13 +22,14 @@ import rasterio
 from PIL import Image as Pillow
 
 import curation
+from curation.api import importing
 from curation.cli import main
 from curation.errors.codes import Code
 from curation.format.index import Index
 from curation.outcomes import PatchOutcome, Status
 from curation.store.ledger import Ledger
 from curation.store.objects import Store
-from tests import foreign
+from tests import foreign, tortillas
 from tests.foreign import BENV2, BENV2_MENDS, TREESATAI, TREESATAI_MENDS, curate_import, mended
 from tests.geotiff import write
 from tests.processes import started
@@ -137,6 +139,32 @@ def test_with_what_mends_them_pixels_are_those_that_gdal_reads(
                 wanted = file.read()
             wanted = wanted.view("int16") if (fixture, name) == ("trees", "s1") else wanted
             assert (found[next(n for n in found if n.startswith(f"{name}_"))].values == wanted).all()
+
+
+@pytest.mark.parametrize("by_rows", [False, True])
+def test_a_tortilla_is_imported_as_the_folder_that_it_packs(ben: Imported, by_rows: bool, tmp_path: Path):
+    """As its authors publish it: an item for each sample, in which are a file of each sensor, and one table of all."""
+    table = json.loads((ben.source / "samples.json").read_text())
+    samples = [r["tortilla:id"] for r in table]
+    inner = [[(s, "GTiff", (ben.source / f"{name}_{s}.tif").read_bytes()) for s in ("s1", "s2")] for name in samples]
+    items = [(name, "TORTILLA", tortillas.packed(its)) for name, its in zip(samples, inner, strict=True)]
+    more = [{k: v for k, v in row.items() if k.startswith(("tortilla:data", "stac:", "country"))} for row in table]
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/benv2.tortilla").write_bytes(tortillas.packed(items, more))
+    which = {"rows": "*.tortilla"} if by_rows else {"file": "benv2.tortilla", "id": "tortilla:id"}
+    recipe = mended(BENV2, BENV2_MENDS) | {"table": which | {"columns": ["country"]}}
+    name = r".*!sample_\d+" if by_rows else r"sample_\d+"
+    recipe["sources"] = {s: its | {"files": rf"(?P<id>{name})/{s}$"} for s, its in recipe["sources"].items()}
+    its = imported(tmp_path / "set", recipe, tmp_path / "out")
+    assert its.code == 0
+    ours, theirs = its.outcomes(), ben.outcomes()
+    assert len(ours) == len(theirs) == 4
+    for sample in theirs:
+        here = f"benv2-tortilla-{sample}" if by_rows else sample
+        assert ours[here].status is Status.OK
+        a, b = (curation.open_patch(str(of.folder), f"world/static/{n}") for of, n in ((its, here), (ben, sample)))
+        assert all(a[n].equals(b[n]) for n in ("s1_10m", "s2_10m"))
+    assert {n: e.samples for n, e in its.index.splits.items()} == {n: e.samples for n, e in ben.index.splits.items()}
 
 
 def test_places_are_those_of_the_georeference_that_is_believed(ben: Imported):
@@ -282,6 +310,91 @@ def test_chips_of_another_release_are_not_added_to_those_of_this_one(tmp_path: P
     said = capsys.readouterr().err
     assert re.search("have become others since they were built, such as s2 of ([ab]): ..tif#sha256=", said)
     assert {p: p.read_bytes() for p in its.root.rglob("*") if p.is_file()} == before
+
+
+def test_a_chip_that_nobody_looks_at_and_that_has_become_another_is_told(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr(importing, "LOOK", 1)  # the first alone
+    its = imported(tmp_path / "chips", small(tmp_path / "chips"), tmp_path / "out")
+    chip, record = tmp_path / "chips/c.tif", its.folder / "manifest/chips.parquet"
+    first, whole = record.read_bytes(), chip.read_bytes()
+    os.utime(chip, ns=(0, 10**18))  # copied, and still the same
+    assert curate_import(its.source, its.recipe, its.root) == 0
+    assert record.read_bytes() != first
+    before = {p: p.read_bytes() for p in its.root.rglob("*") if p.is_file()}
+    write(chip, np.full((2, 8, 8), 9, "uint16"), west=620_040, north=5_600_040, res_m=10)
+    for _ in range(2):  # and again: what is told is not taken for known
+        capsys.readouterr()
+        assert curate_import(its.source, its.recipe, its.root) == 2
+        assert "such as s2 of c: c.tif#sha256=" in capsys.readouterr().err
+        assert {p: p.read_bytes() for p in its.root.rglob("*") if p.is_file()} == before
+    chip.write_bytes(whole)
+    assert curate_import(its.source, its.recipe, its.root) == 0
+
+
+def test_a_changed_chip_that_could_not_be_read_is_looked_at_by_the_next_import(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr(importing, "LOOK", 1)
+    recipe = small(tmp_path / "chips")
+    table = [{"id": name, "lon": 9.0 + n, "lat": 50.5} for n, name in enumerate("abcd")]
+    (tmp_path / "chips/t.json").write_text(json.dumps(table))
+    recipe |= {"place": {"lon": "lon", "lat": "lat"}, "table": {"file": "t.json", "id": "id"}}
+    recipe["sources"]["s2"]["mend"] = {"georeference": "ignore"}
+    its = imported(tmp_path / "chips", recipe, tmp_path / "out")
+    chip = tmp_path / "chips/c.tif"
+    write(chip, np.full((2, 8, 8), 9, "uint16"), west=620_040, north=5_600_040, res_m=10)
+    other = chip.read_bytes()
+    for content, code in ((bytes(len(other)), 0), (other, 2)):  # of one size and time
+        chip.write_bytes(content)
+        os.utime(chip, ns=(0, 10**18))
+        assert curate_import(its.source, its.recipe, its.root) == code
+    assert "such as s2 of c: c.tif#sha256=" in capsys.readouterr().err
+
+
+def test_a_chip_that_was_refused_and_is_as_stated_by_now_is_told(tmp_path: Path, capsys):
+    recipe = small(tmp_path / "chips")
+    chip = tmp_path / "chips/c.tif"
+    whole = chip.read_bytes()
+    write(chip, np.full((2, 9, 9), 9, "uint16"), west=620_040, north=5_600_040, res_m=10)
+    its = imported(tmp_path / "chips", recipe, tmp_path / "out")
+    assert its.outcomes()["c"].status is Status.REJECTED
+    assert curate_import(its.source, its.recipe, its.root) == 0
+    chip.write_bytes(whole)
+    capsys.readouterr()
+    assert curate_import(its.source, its.recipe, its.root) == 2
+    assert "such as s2 of c: rejected: chip_footprint, by now c.tif#sha256=" in capsys.readouterr().err
+
+
+def test_bands_of_a_radar_that_are_swapped_are_told_and_acknowledged_by_a_key(shared: Path, tmp_path: Path, capsys):
+    recipe = mended(BENV2, BENV2_MENDS)
+    recipe["sources"]["s1"] = BENV2["sources"]["s1"] | {
+        "arrays": [{"res_m": 10, "bands": ["s1.vv", "s1.vh"], **foreign.DB}]
+    }
+    its = imported(shared / "data/geobench2-benv2", recipe, tmp_path / "out")
+    said = capsys.readouterr().err
+    assert its.code == 1
+    assert re.search(r"nothing is imported: band_order: s1: VH has a median of -16, VV of -26.47 \(sigma0, dB\)", said)
+    assert "[sources.s1] bands in the order of the files; mend = { order = 'stated' }" in said
+    acknowledged = mended(recipe, BENV2_MENDS | {"s1": {"order": "stated"}})
+    path = foreign.write(tmp_path, acknowledged)
+    assert curate_import(its.source, path, tmp_path / "root", "--dry-run") == 0
+    assert "band_order" not in capsys.readouterr().out
+
+
+def test_a_table_with_a_column_called_split_is_one_like_any_other(tmp_path: Path):
+    recipe = small(tmp_path / "chips")
+    sides, trees = ("tr", "tr", "va", "te"), (["x"], [], ["y", "x"], [])
+    rows = [{"id": n, "split": of, "trees": its} for n, of, its in zip("abcd", sides, trees, strict=True)]
+    (tmp_path / "chips/t.json").write_text(json.dumps(rows))
+    recipe |= {
+        "table": {"file": "t.json", "id": "id"},
+        "split": {"column": "split", "train": ["tr"], "val": ["va"], "leave_out": ["te"]},
+        "labels": {"names": "trees", "classes": ["x", "y, z", "y"]},
+    }
+    its = imported(tmp_path / "chips", recipe, tmp_path / "out")
+    assert its.code == 0
+    assert {split: e.samples for split, e in its.index.splits.items()} == {"train": 2, "val": 1}
+    assert "table_split" in its.index.columns
+    assert its.index.annotations["class_shares"].names == ("x", "y, z", "y")
+    assert "names" in json.loads((its.folder / "shards/index.json").read_text())["annotations"]["class_shares"]
 
 
 def test_importing_again_makes_the_same_bytes_and_nothing_new(tmp_path: Path, capsys):

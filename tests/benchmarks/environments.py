@@ -23,7 +23,17 @@ PEERS = {
         "transformers==5.24.0",
         *(pin for pin in PINNED.read_text().splitlines() if pin.partition("==")[0] in READER),
     ),
-    "cog": ("odc-stac==0.5.3", "stackstac==0.5.1", "rioxarray", "rasterio==1.4.4", "pystac", "dask[array]"),
+    "cog": (
+        "odc-stac==0.5.3",
+        "stackstac==0.5.1",
+        "rioxarray",
+        "rasterio==1.4.4",
+        "pystac",
+        "dask[array]",
+        "async-geotiff==0.5.1",
+        "obstore",
+    ),
+    "threads": ("spdl_core==0.8.0",),
 }
 WITHOUT_TORCH = {"cog"}
 

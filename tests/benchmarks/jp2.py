@@ -106,16 +106,12 @@ def ours(url: str, files: list[Path], what: list[Patch]) -> Iterator[NDArray[np.
     sparse._heads.clear()
     with Reader("") as reader:
         groups = [[Read(Asset(f"{url}/{f.name}", "none"), ARRAY, placed(p)) for f in files] for p in what]
-        left = groups
-        while left:
-            count = reader.prefetch(left)
-            for group in left[:count]:
-                for read in group:
-                    assert read.location is not None
-                    pixels, warped = reader.read([read.asset], ARRAY, read.location)
-                    assert not warped
-                    yield pixels
-            left = left[count:]
+        for number in reader.ahead(groups):
+            for read in groups[number]:
+                assert read.location is not None
+                pixels, warped = reader.read([read.asset], ARRAY, read.location)
+                assert not warped
+                yield pixels
 
 
 def anew(url: str, files: list[Path], what: list[Patch]) -> Iterator[NDArray[np.uint16]]:

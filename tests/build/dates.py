@@ -15,26 +15,9 @@ from curation.store.ledger import Ledger
 from tests import world as tiny
 from tests.run import Curate
 
-RECIPE = """
-name = "tiny"
-title = "Many dates of one place"
-seed = 7
-
-[grid]
-size_m = 480
-
-[places]
-sampler = "file"
-file = "places.csv"
-regions = ["europe"]
-
-[seasons]
-summer = {{ start = 2021-06-01, end = 2021-09-01, anchor = 2021-07-15 }}
-
-[sources]
-s2l2a = {{ bands = ["B04"] }}
-{sources}
-
+SUMMER = f"{tiny.SUMMER[:-2]}, anchor = 2021-07-15 }}"
+BAND = 's2l2a = { bands = ["B04"] }'
+REST = """
 [search]
 exclude = {exclude}
 
@@ -97,7 +80,8 @@ class Dates(tiny.World):
         lines = [f"{x},{y},{tiny.EPSG}" for x, y in (tiny.corner(*p) for p in self.places)]
         (self.folder / "places.csv").write_text("\n".join(["x0_m,y0_m,epsg", *lines]) + "\n")
         told = "\n".join(f"{k} = {json.dumps(v)}" for k, v in quality.items())
-        self.recipe.write_text(RECIPE.format(sources=sources, exclude=json.dumps(exclude or []), quality=told))
+        rest = REST.format(exclude=json.dumps(exclude or []), quality=told)
+        self.recipe.write_text(tiny.recipe("Many dates of one place", f"{BAND}\n{sources}", rest, seasons=SUMMER))
         self.catalog.write_text(json.dumps({"type": "FeatureCollection", "features": self.items}))
         return Curate(self, self.folder / "root")
 
@@ -121,7 +105,7 @@ def with_picks(dates: Dates, *, s2: str = "'clearest'", s1: str = "", **quality:
     """What builds a recipe that says other picks; without Sentinel-2 where `s2` is empty."""
     curate = dates.ready(sources=f"s1rtc = {{ pick = {s1} }}" if s1 else "", **quality)
     own = f's2l2a = {{ bands = ["B04"], pick = {s2} }}' if s2 else ""
-    dates.recipe.write_text(dates.recipe.read_text().replace('s2l2a = { bands = ["B04"] }', own))
+    dates.recipe.write_text(dates.recipe.read_text().replace(BAND, own))
     return curate
 
 

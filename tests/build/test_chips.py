@@ -158,6 +158,26 @@ def test_decibels_that_were_written_without_their_sign_are_no_decibels(tmp_path:
     assert (checked(tmp_path, wrapped, mended(bits="int16")).pixels == ramp()).all()
 
 
+def test_values_are_held_against_the_unit_that_the_recipe_states_and_not_that_of_cubes(tmp_path: Path):
+    power = ARRAY.model_copy(update={"dtype": "float32", "unit": "sigma0, linear power"})
+    rules = dataclasses.replace(DB, decibels=True)
+    why = refused(Code.UNIT_RANGE, tmp_path, ramp().view("uint16").astype("float32"), rules, power)
+    assert why.cause == "band VV holds 65524 to 65535, expected -80 to 60 of the unit that is stated, 'sigma0, dB'"
+
+
+def test_a_footprint_and_a_place_that_are_both_wrong_are_told_at_once(tmp_path: Path):
+    why = refused(Code.CHIP_FOOTPRINT, tmp_path, ramp(), res_m=60, west=WEST + 8, north=NORTH - 6)
+    assert why.cause == (
+        "12 pixels of 60 m are 720 m, expected 120 m; with pixels of 10 m a corner lies 10 m beside its sample's, expected "
+        "5 m at most: say pixel_m = 10 with within_m, or georeference = 'ignore' alone"
+    )
+    assert checked(tmp_path, ramp(), mended(pixel_m=10.0, within_m=10.5), res_m=60, west=WEST + 8, north=NORTH - 6)
+    said = refused(Code.CHIP_FOOTPRINT, tmp_path, ramp(), res_m=60, west=WEST + 3).cause or ""
+    assert said.endswith("expected 120 m")
+    said = refused(Code.CHIP_FOOTPRINT, tmp_path, ramp()[:, :6, :6], res_m=60).cause or ""
+    assert "nor has it the 12 × 12 pixels" in said
+
+
 def test_bits_are_read_as_signed_of_the_unsigned_type_alone(tmp_path: Path):
     refused(Code.CHIP_DTYPE, tmp_path, ramp(), mended(bits="int16"))
 

@@ -109,6 +109,19 @@ def test_radar_stands_alone_and_takes_the_next_where_the_nearest_has_no_pixels(d
     assert float(stored.s1rtc_10m.min()) > 0
 
 
+@pytest.mark.parametrize("is_taken", [True, False], ids=["both are taken", "the second is refused"])
+def test_what_is_known_of_one_source_stays_where_another_chooses_a_scene_of_its_own(dates: Dates, is_taken: bool):
+    dates.mask("2021-07-16", {CLOUD: 0.05})
+    dates.radar("2021-07-18", zeros_m=0 if is_taken else 6_000)
+    curate = with_picks(dates, s1="{ name = 'nearest' }, required = false")
+    assert built(curate).scenes == ("S2A_20210716",)
+    stored = xr.open_zarr(curate.folder / "cubes" / "europe" / "summer.zarr").isel(patch=0)
+    assert stored.s2l2a_time.values.astype("datetime64[D]") == np.datetime64("2021-07-16")
+    assert float(stored.s2l2a_clear_fraction) == pytest.approx(0.95, abs=0.01)
+    assert (int(stored.s1rtc_status) == 1) == is_taken
+    assert stored.s1rtc_time.values.astype("datetime64[D]") == np.datetime64("2021-07-18")
+
+
 @pytest.mark.parametrize(
     ("keys", "scene"),
     [

@@ -14,23 +14,7 @@ from curation.read.radiometry import Evidence
 from tests import world as tiny
 from tests.scenes.catalog import spec
 
-RECIPE = """
-name = "tiny"
-title = "One place"
-seed = 7
-[grid]
-size_m = 480
-[places]
-sampler = "file"
-file = "places.csv"
-regions = ["europe"]
-[seasons]
-summer = { start = 2021-06-01, end = 2021-09-01 }
-[sources]
-s2l2a = {}
-[split]
-val_fraction = 0.0
-"""
+RECIPE = tiny.recipe("One place", "s2l2a = {}", "[split]\nval_fraction = 0.0\n")
 
 GROUND = {"B02": 300, "B03": 500, "B04": 250, "B08": 3200}
 """A meadow: digital numbers without the offset, and 2000 of bands that are not named."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from rasterio.enums import ColorInterp
 
 import curation
 from curation.api.results import CheckResult
@@ -269,10 +270,68 @@ def test_a_strangers_folder_whose_transforms_lie_is_told(shared, tmp_path, capsy
     assert "3,040 m from north to south" in said
     assert "WRONG vv: numbers up to 65531 of uint16 look like negative ones that lost their sign (" in said
     assert "item: sample_1632, no time, around 9.7643, 51.9003 (lon, lat)" in said
-    # The aerial image lies where it says; but near infrared is called transparency.
+    # The aerial image lies where it says; its near infrared is called transparency, and is none.
     assert "WRONG red" not in said
-    assert "red: uint8, transparency in band 4, EPSG:25832, 304 × 304 pixels of 0.2 m" in said
-    assert "WRONG nir: its file calls this band 4 transparency" in said
+    called = "band 4 called transparency, and read as data, as asset_bands says"
+    assert f"red: uint8, {called}, EPSG:25832, 304 × 304 pixels of 0.2 m" in said
+    assert "WRONG nir" not in said
+
+
+AERIAL = r"""
+name = "flight"
+title = "Aerial images of one's own"
+kind = "optical"
+pick = "mosaic"
+licence = "one's own"
+[bands]
+red = "aerial.red"
+nir = "aerial.nir"
+[[arrays]]
+res_m = 1
+bands = ["red", "nir"]
+dtype = "int16"
+nodata = -1
+unit = "digital number"
+[catalogs.folder]
+file = { pattern = '(?P<id>flight)\.tif' }
+asset_bands = { red = 1, nir = 4 }
+"""
+
+
+def flight(folder: Path) -> Path:
+    """A file of four bands of 8 bits as rasterio writes it by itself: red, green, blue, and what GDAL then calls alpha."""
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(1, 200, (4, 512, 512)).astype("uint8")
+    pixels[3, :, ::4] = 0  # water, which near infrared does not come back from
+    profile = {"driver": "GTiff", "width": 512, "height": 512, "count": 4, "dtype": "uint8", "crs": "EPSG:32632"}
+    place = rasterio.Affine(1, 0, WEST, 0, -1, NORTH)
+    with rasterio.open(folder / "flight.tif", "w", transform=place, **profile) as file:
+        assert file.colorinterp[3] is ColorInterp.alpha
+        file.write(pixels)
+    with rasterio.open(folder / "flight.tif") as file:
+        assert (file.read_masks(1) == 0).mean() == 0.25  # which to GDAL is no red either
+    return folder
+
+
+def test_near_infrared_that_a_file_calls_alpha_is_data_where_the_source_has_it(tmp_path):
+    folder = flight(tmp_path / "flights")
+    (tmp_path / "flight.toml").write_text(AERIAL)
+    found = checked(tmp_path / "flight.toml", folder)
+    assert found.wrong == ()
+    red, nir = (next(line for line in found.found if line.startswith(f"{band}: ")) for band in ("red", "nir"))
+    assert red.startswith("red: uint8, band 4 called transparency, and read as data, as asset_bands says, EPSG:32632")
+    assert "; cropped: 1 to 199 digital number, 100 % valid" in red
+    assert "; cropped: 0 to 199 digital number, 100 % valid" in nir
+
+
+def test_an_alpha_that_no_band_of_the_source_is_hides_what_lies_beneath(tmp_path):
+    folder = flight(tmp_path / "flights")
+    three = AERIAL.replace(', "nir"]', "]").replace('nir = "aerial.nir"\n', "").replace(", nir = 4", "")
+    (tmp_path / "flight.toml").write_text(three)
+    found = checked(tmp_path / "flight.toml", folder)
+    (red,) = [line for line in found.found if line.startswith("red: ")]
+    assert "red: uint8, transparency in band 4, EPSG:32632" in red
+    assert "; cropped: 1 to 199 digital number, 75 % valid" in red
 
 
 def test_an_api_is_asked_for_a_page_of_items(world: World, tmp_path):
@@ -284,6 +343,23 @@ def test_an_api_is_asked_for_a_page_of_items(world: World, tmp_path):
     (asked,) = served.searches
     assert (asked["collections"], "bbox" in asked, "datetime" in asked) == (["cop-dem-glo-30"], False, False)
     assert "leads to this machine's own disk" in found.wrong[0]  # as in a build: what an API says opens no file here
+
+
+@pytest.mark.parametrize(("cloud_pct", "says"), [(None, True), (None, False), (3.0, True)])
+def test_items_of_an_api_that_state_no_cloud_cover_are_told_where_it_is_asked_for(
+    world: World, tmp_path, cloud_pct, says
+):
+    (one, *_) = [i for i in world.items if i["collection"] == "sentinel-2-l2a"]
+    one = one | {"properties": one["properties"] | {"eo:cloud_cover": cloud_pct}}
+    key = 'collection = "sentinel-2-l2a"'
+    file = own(tmp_path / "sources", "s2l2a", key, key if says else f"{key}\ncloud_cover = false")
+    with serving(Served([one]).answer) as url:
+        wrong = "\n".join(checked(file, url).wrong)
+    assert ("states no eo:cloud_cover" in wrong) == (says and cloud_pct is None)
+    (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": [one]}))
+    assert "states no eo:cloud_cover" not in "\n".join(
+        checked(file, tmp_path / "items.json").wrong
+    )  # a file is not asked
 
 
 def test_a_file_or_a_catalog_that_is_none_is_bad_usage(world: World, tmp_path, capsys):

@@ -114,31 +114,25 @@ down = "mode"
 file = { folder = "lpis", pattern = '\\.parquet$' }
 """
 
-RECIPE = """
-name = "tiny"
-title = "Floods of the tiny world"
-seed = 7
-[grid]
-size_m = 480
-[places]
-sampler = "file"
-file = "places.csv"
-regions = ["europe"]
-[seasons]
-summer = { start = 2021-06-01, end = 2021-09-01 }
-[sources]
-s1rtc = { pick = "nearest" }
+RECIPE = tiny.recipe(
+    "Floods of the tiny world",
+    """s1rtc = { pick = "nearest" }
 flood = { required = false }
 fields = { required = false }
-[labels]
+""",
+    """[labels]
 annual = "fields"
+
 [split]
 val_fraction = 0.0
+
 [cube]
 slab_patches = 4
+
 [pack]
 samples_per_shard = 5
-"""
+""",
+)
 
 
 def square(row: int, col: int, west: float, south: float, east: float, north: float) -> shapely.Polygon:

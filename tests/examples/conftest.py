@@ -1,10 +1,20 @@
 """The shards of `tests/stream`, for programs that train on them."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.stream.conftest import copy, packed
+from tests.stream.conftest import copy, make_shards
 
-__all__ = ["copy", "packed"]
+__all__ = ["copy"]
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory) -> Path:
+    """The same shards, of which val has places of its own: what learns from one and is scored on the other refuses else."""
+    folder = tmp_path_factory.mktemp("demo") / "shards"
+    make_shards(folder, {"train": [4, 4, 4, 1], "val": [2]}, first={"val": 13})
+    return folder
 
 
 @pytest.fixture

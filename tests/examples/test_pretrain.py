@@ -1,3 +1,4 @@
+import argparse
 import json
 import math
 import os
@@ -5,13 +6,14 @@ import subprocess
 import sys
 from datetime import timedelta
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 from msgspec.structs import replace
 from torch import nn
 
-from curation.examples import pretrain
+from curation.examples import pretrain, pretrain_scores
 from curation.format.index import Index
 from tests.processes import started
 from tests.stream.conftest import make_shards
@@ -119,26 +121,59 @@ def test_training_tells_locations_apart_whose_views_are_alike():
 # ---- probe -----------------------------------------------------------------------------------------------------------
 
 
-def test_average_precision_is_the_mean_precision_at_the_positives():
-    scores = torch.tensor([[0.9, 0.1, 1.0, 0.0], [0.8, 0.9, 0.0, 1.0], [0.7, 0.2, 0.5, 2.0], [0.6, 0.3, 0.2, 3.0]])
-    labels = torch.tensor([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 1.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
-    found = pretrain.average_precisions(scores, labels)
-    assert found[:2].tolist() == pytest.approx([(1 + 2 / 3) / 2, 1 / 4])
-    assert found[2:].isnan().all()  # a label that all have, or none, cannot be told apart
+def columns(draw, count, first, signal):
+    """Rows of so many places in two seasons, whose classes and shares follow from features, or from nothing."""
+    x = draw.normal(size=(2 * count, 8)) * [100.0, 1, 1, 1, 1, 1, 1, 0]
+    shares = x[:, 1:3] / 8 + 0.4 if signal else draw.random((2 * count, 2))
+    places = np.repeat([f"p{n}" for n in range(first, first + count)], 2)
+    where = {"lon": draw.uniform(0, 5, 2 * count).astype("f4"), "lat": draw.uniform(0, 5, 2 * count).astype("f4")}
+    of = {"labels": (shares > 0.4).astype("f4"), "shares": shares.astype("f4")}
+    return {"x": x, **of, "places": places, "seasons": np.tile(["summer", "winter"], count), **where}
 
 
-def test_a_probe_finds_what_is_linear_in_the_features_and_nothing_else():
-    draw = torch.Generator().manual_seed(0)
-    x = torch.randn(400, 8, generator=draw) * torch.tensor([100.0, 1, 1, 1, 1, 1, 1, 0])
+def test_probes_find_what_is_linear_in_the_features_and_nothing_else():
+    draw = np.random.default_rng(0)
+    found = {}
+    for signal in (True, False):
+        train, val = (columns(draw, *of, signal) for of in ((150, 0), (60, 500)))
+        blind = [c | {"x": draw.normal(size=c["x"].shape)} for c in (train, val)]
+        classes, shares = pretrain_scores.probed([blind[0], train], [blind[1], val], ["random", "soft 0"], ("a", "b"))
+        found[signal] = classes.of("soft 0", "linear").main.value, shares.of("soft 0", "linear").main.value
+        assert (classes.places, classes.rows) == (60, 120)
+    assert found[True] == pytest.approx((1, 1), abs=0.05)
+    assert found[False][0] < 0.65
+    assert found[False][1] < 0.05
 
-    def scores(shares):
-        y = torch.cat([(shares > 0.5).float(), shares], 1)
-        return pretrain.probe((x[:300], y[:300]), (x[300:], y[300:]), decay=1e-3)
 
-    assert scores(x[:, 1:3] / 4 + 0.3) == pytest.approx((1, 1), abs=0.05)
-    precision, explained = scores(torch.rand(400, 2, generator=draw))
-    assert precision < 0.65
-    assert explained < 0.05
+def test_a_summary_tells_each_arm_beside_the_others_over_all_seeds():
+    draw = np.random.default_rng(0)
+    found = []
+    for _ in range(3):
+        train, val = (columns(draw, *of, True) for of in ((100, 0), (40, 500)))
+        blind = [c | {"x": draw.normal(size=c["x"].shape)} for c in (train, val)]
+        arms = ["random", "soft 0", "soft 0.5"]
+        found.append(pretrain_scores.probed([blind[0], train, train], [blind[1], val, val], arms, ("a", "b")))
+    lines = list(pretrain_scores.summary(found, [("soft 0", "random"), ("soft 0.5", "soft 0")]))
+    assert "mAP, mean of 3 seeds" in lines[0]
+    gain = next(line for line in lines if "soft 0 above random" in line)
+    assert "not seen" not in gain
+    assert gain.endswith("sign test p 0.25")
+    same = next(line for line in lines if "soft 0.5 above soft 0" in line)
+    assert "+0.000 (+0.000 to +0.000): not seen; seen from 0.000; by seed +0.000 +0.000 +0.000" in same
+
+
+def test_what_is_trained_on_labels_of_others_sees_each_location_with_those_of_the_next(monkeypatch):
+    seen = []
+    monkeypatch.setattr(pretrain, "soft_contrastive_loss", lambda q, k, y_q, *more: seen.append(y_q) or q.sum())
+    monkeypatch.setattr(pretrain, "images_of", lambda *_: torch.zeros(4, 2, 1, 8, 8))
+    labels = torch.arange(4.0)[:, None, None].expand(4, 2, 3)
+    batch = {"label_fractions": labels, "season_ok": torch.ones(4, 2, dtype=torch.bool)}
+    args = argparse.Namespace(device=torch.device("cpu"), labels="seasonal")
+    for of_others in (False, True):
+        data = argparse.Namespace(rank=0)
+        pretrain.loss_of(lambda x: torch.zeros(len(x), 5), batch, data, args, pretrain.Arm(0.5, of_others), 0)
+    assert seen[0][:, 0].tolist() == [0, 1, 2, 3]
+    assert seen[2][:, 0].tolist() == seen[3][:, 0].tolist() == [3, 0, 1, 2]
 
 
 # ---- the command -----------------------------------------------------------------------------------------------------
@@ -146,20 +181,36 @@ def test_a_probe_finds_what_is_linear_in_the_features_and_nothing_else():
 
 @pytest.mark.slow
 def test_it_trains_and_tells_scores_speed_and_waiting(packed, capsys):
-    assert command(packed, "--seeds", 1, 2, "--soft", 0, 0.5, "--sources", "s2l2a", "s1rtc") == 0
+    assert command(packed, "--seeds", 1, 2, "--soft", 0, 0.5, "--control", "--sources", "s2l2a", "s1rtc") == 0
     out = capsys.readouterr().out
     assert "13 locations of train" in out
     assert "12 bands" in out
-    assert out.count("samples/s, data wait") == 2 * 2 * 2
-    assert out.count("linear probe on 4 patches of val") == 2 * 3
-    assert [line[:10].strip() for line in out.splitlines()[-8::2]] == ["shuffled", "random", "soft 0", "soft 0.5"]
+    assert out.count("samples/s, data wait") == 2 * 3 * 2
+    assert out.count("linear probe on 4 patches of 2 places of val: mAP") == 2 * 8
+    told = out[out.rindex("R2, mean of 2 seeds") :].splitlines()[1:]
+    arms = ["soft 0", "soft 0.5", "soft 0.5 of others"]
+    others = [f"{a}, labels shuffled" for a in arms]
+    assert {line.strip().split("  ")[0] for line in told if " above " not in line} == {
+        "random",
+        "metadata",
+        *arms,
+        *others,
+    }
+    assert [line.partition(";")[0].partition(": ")[2].partition(":")[0] for line in told if " above " in line] == [
+        "soft 0 above random",
+        "soft 0.5 above random",
+        "soft 0.5 above soft 0",
+        "soft 0.5 above soft 0.5 of others",
+        "soft 0.5 of others above random",
+        "soft 0.5 of others above soft 0",
+    ]
 
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_scores(packed, capsys):
     def scores():
         command(packed, "--seeds", 1)
-        return [line for line in capsys.readouterr().out.splitlines() if "probe" in line or "gain" in line]
+        return [line for line in capsys.readouterr().out.splitlines() if "probe" in line or "above" in line]
 
     assert scores() == scores()
 
@@ -247,7 +298,7 @@ def test_labels_that_are_all_unknown_are_one_line_and_code_2(tmp_path, capsys, m
         return meta | {"seasons": {n: s | {"labels": unknown} for n, s in meta["seasons"].items()}}
 
     monkeypatch.setattr(conftest, "meta_of", without)
-    make_shards(tmp_path, {"train": [4], "val": [2]})
+    make_shards(tmp_path, {"train": [4], "val": [2]}, first={"val": 4})
     assert command(tmp_path) == 2
     assert "--labels annual" in one_line(capsys)
     assert command(tmp_path, "--labels", "annual", "--seeds", 1) == 0

@@ -16,6 +16,7 @@ from msgspec import structs
 
 from curation.errors import ConfigError, DamageError
 from curation.format.annotations import AnnotationEntry, ColumnEntry
+from curation.format.bands import BandEntry
 from curation.format.content import ContentHash, iter_arrays, sample_digest
 from curation.format.index import (
     ArrayEntry,
@@ -41,6 +42,7 @@ ENTRIES = {
 MEMBERS = member_names(ENTRIES, SEASONS)
 BANDS = [{"name": "s2.b02", "centre_nm": 492.4, "width_nm": 66.0}, {"name": "s2.b03"}]
 TEXT = {"title": "", "kind": "text", "shape": [], "ragged": False}
+NUMBERS = {"title": "", "kind": "numbers", "shape": [12, 2], "ragged": False}
 
 
 def sample(number: int) -> Sample:
@@ -102,6 +104,19 @@ def test_an_index_of_version_3_reads_back_to_the_same_bytes():
         "embedding": ("vectors", (4, 8), True),
     }
     assert read.columns["continent"].kind == "text"
+
+
+def test_bands_of_an_annotation_read_back_and_without_them_there_is_no_such_key():
+    bands = (BandEntry("era5.t2m", kind="climate", unit="K"), None)
+    its = AnnotationEntry("", "numbers", (12, 2), names=("2m_temperature", "wind"), canonical=bands)
+    data = structs.replace(index(), annotations={"climate": its, "caption": AnnotationEntry("", "text", ())}).to_bytes()
+    again = Index.from_bytes(data)
+    assert again.to_bytes() == data
+    assert again.annotations["climate"] == its
+    written = json.loads(data)["annotations"]
+    none = {f"{what}_{unit}": None for what in ("centre", "width") for unit in ("nm", "mhz")}
+    assert written["climate"]["canonical"] == [{"name": "era5.t2m", **none, "kind": "climate", "unit": "K"}, None]
+    assert written["caption"].keys() == TEXT.keys()
 
 
 def test_an_index_of_version_2_is_read_and_means_what_it_meant():
@@ -221,6 +236,15 @@ def test_members_are_meta_then_static_then_season_by_season():
             lambda v: v["annotations"].update(c={**TEXT, "kind": "numbers", "shape": [1 << 40]}),
             DamageError,
             r"at most 2147",
+        ),
+        (lambda v: v["annotations"].update(c={**NUMBERS, "names": ["a"]}), DamageError, r"c: names: got 1 of them"),
+        (lambda v: v["annotations"].update(c={**NUMBERS, "names": ["a", "a"]}), DamageError, r"c: names: .*each once"),
+        (lambda v: v["annotations"].update(c={**TEXT, "names": []}), DamageError, r"c: names: got 0 of them"),
+        (lambda v: v["annotations"].update(c={**NUMBERS, "canonical": [None]}), DamageError, r"c: canonical: got 1 of"),
+        (
+            lambda v: v["annotations"].update(c={**NUMBERS, "canonical": BANDS[:1] * 2}),
+            DamageError,
+            r"c: canonical: got \['s2.b02', 's2.b02'\], expected each once",
         ),
         (lambda v: v.update(format="other"), DamageError, r"'other', expected 'curation-shards'"),
         (lambda v: v.pop("seasons"), DamageError, r"no key 'seasons'"),

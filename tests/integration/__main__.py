@@ -1,6 +1,6 @@
 """Sets up what the production-like run needs, says what it lacks, and runs its tests: `python -m tests.integration`.
 
-What is told after it pytest is told, too.
+What is told after it pytest is told, too; of files that are named among it only these run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def main() -> int:
         print(f"integration: not on this machine: {', '.join(packages)} (apt-get install, as root)", flush=True)
     # What somebody has rendered of the embedded Earth on this machine is not rendered again.
     env = {"CURATION_TEST_CACHE": str(FOLDER.parents[2]), **os.environ, environment.VARIABLE: str(FOLDER)}
-    command = [python, "-m", "pytest", Path(__file__).parent, "-m", "integration", *sys.argv[1:]]
+    asked = [a for a in sys.argv[1:] if Path(a.partition("::")[0]).is_file()]
+    where = [] if asked else [Path(__file__).parent]
+    command = [python, "-m", "pytest", *where, "-m", "integration", *sys.argv[1:]]
     return subprocess.run(command, env=env, check=False).returncode
 
 

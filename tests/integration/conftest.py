@@ -51,6 +51,15 @@ def needed(what: str, missing: str) -> None:
         pytest.skip(f"NOT TESTED: {what}: {missing}")
 
 
+def beside_terratorch(package: str, what: str) -> Path:
+    """What is to stand before all else on the path of a program that imports a package of TerraTorch's list."""
+    where = os.environ.get(environment.VARIABLE)
+    site = None if where is None else environment.terratorch_of(Path(where))
+    needed(what, "" if site is not None and (site / package).is_dir() else f"no {package} in this Python")
+    assert site is not None
+    return site
+
+
 @pytest.fixture(scope="session")
 def folder() -> Path:
     """The environment's."""

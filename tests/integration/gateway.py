@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.running import answers, service, with_ports
+import requests
+
+from tests.integration.running import service, with_ports
 from tests.processes import started
 
 CONFIG = """
@@ -105,5 +107,14 @@ def _gateway(folder: Path, logs: Path, env: Mapping[str, str], port: int, token:
         )
     )
     command = [sys.executable, "-m", "dask_gateway_server", "--config", config]
-    with service(command, logs / "gateway.log", lambda: answers("127.0.0.1", port), cwd=folder):
-        yield f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}"
+    with service(command, logs / "gateway.log", lambda: _healthy(url), cwd=folder):
+        yield url
+
+
+def _healthy(url: str) -> bool | None:
+    """True where the gateway says so itself: its proxy listens, and finds nothing, before that."""
+    try:
+        return requests.get(f"{url}/api/health", timeout=5).status_code == 200 or None
+    except requests.RequestException:  # nobody listens yet, or says nothing
+        return None

@@ -65,15 +65,6 @@ def service(
             yield value
 
 
-def answers(host: str, port: int) -> bool | None:
-    """True where somebody listens; None where not."""
-    try:
-        socket.create_connection((host, port), timeout=1).close()
-    except OSError:
-        return None
-    return True
-
-
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens at, for services that have to be told theirs (`with_ports`); another may take them yet."""
     with contextlib.ExitStack() as stack:

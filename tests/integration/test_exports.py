@@ -1,4 +1,4 @@
-"""Exports as those open them that they are for: `datasets` of Hugging Face, and pystac by the schemas it brings along."""
+"""Exports as those open them that they are for: `datasets` of Hugging Face, litData, and pystac by the schemas it has."""
 
 from __future__ import annotations
 
@@ -42,6 +42,20 @@ print(json.dumps(out))
 """
 
 
+STREAMED = """
+import json, sys
+from litdata import StreamingDataLoader, StreamingDataset
+keys = []
+for sample in StreamingDataset(sys.argv[1], shuffle=False):
+    keys.append(sample["key"])
+    if sample["key"] == sys.argv[2]:
+        pixels = sample["s2l2a_10m_summer"]
+        assert json.loads(sample["meta"])["id"] == sample["key"]
+loader = StreamingDataLoader(StreamingDataset(sys.argv[1]), batch_size=1, num_workers=2)
+print(json.dumps({"keys": keys, "pixels": pixels.tolist(), "loaded": [k for b in loader for k in b["key"]]}))
+"""
+
+
 def exported(built: Curate, form: str, to: Path) -> Path:
     assert built("export", "--format", form, "--to", str(to), "--scheduler", "none") == 0
     return to
@@ -63,6 +77,20 @@ def test_hugging_face_opens_the_folder_and_its_files(built: Curate, tmp_path: Pa
     assert told["folder"]["features"]["s2l2a_10m_summer"] == "Array3D(shape=(4, 48, 48), dtype='uint16')"
     assert np.array_equal(np.array(told["folder"]["pixels"])[0], tiny.crop(tiny.dn("B02", 10), 10, 1, 1))
     assert len(told["streamed"]) == told["folder"]["rows"]
+
+
+def test_litdata_streams_each_sample_alone_and_with_workers(built: Curate, tmp_path: Path):
+    needed("chunks streamed by litData", "" if _has("litdata") else "no litdata in this Python")
+    to = exported(built, "litdata", tmp_path / "out")
+    command = [sys.executable, "-c", STREAMED, str(to / "train"), tiny.name(1, 1)]
+    env = os.environ | {"HOME": str(tmp_path)}  # it keeps chunks below it
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    index = json.loads((built.folder / "shards/index.json").read_text())
+    assert len(set(told["keys"])) == len(told["keys"]) == index["splits"]["train"]["samples"]
+    assert sorted(told["loaded"]) == sorted(told["keys"])
+    assert np.array_equal(np.array(told["pixels"])[0], tiny.crop(tiny.dn("B02", 10), 10, 1, 1))
 
 
 def test_each_file_of_a_stac_collection_is_valid_by_the_schemas_of_its_version(built: Curate, tmp_path: Path):

@@ -23,28 +23,12 @@ from curation.recipe.dataset import Dataset, load_dataset
 from tests import world as tiny
 from tests.run import Curate
 
-RECIPE = """
-name = "tiny"
-title = "A tiny world whose items say where the sun stood"
-seed = 7
-
-[grid]
-size_m = 480
-
-[places]
-sampler = "file"
-file = "places.csv"
-regions = ["europe"]
-
-[seasons]
-summer = { start = 2021-06-01, end = 2021-09-01 }
-autumn = { start = 2021-09-01, end = 2021-12-01, anchor = 2021-10-10 }
-
-[sources]
-s2l2a = { bands = ["B04", "B08"], angles = true }
+RECIPE = tiny.recipe(
+    "A tiny world whose items say where the sun stood",
+    """s2l2a = { bands = ["B04", "B08"], angles = true }
 dem = { res_m = 10 }
-
-[split]
+""",
+    """[split]
 rule = "platform"
 source = "s2l2a"
 val = ["sentinel-2b", "sentinel-2z"]
@@ -53,7 +37,9 @@ buffer_km = 0.1
 [derived]
 light = { terrain = "cos-incidence" }
 shade = { terrain = "shadow", sun = "s2l2a" }
-"""
+""",
+    seasons=f"{tiny.SUMMER}\nautumn = {{ start = 2021-09-01, end = 2021-12-01, anchor = 2021-10-10 }}",
+)
 
 SAID = {
     "2021-07-10": {"view:sun_elevation": 60.5, "view:sun_azimuth": -170.0, "view:incidence_angle": 7.0},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from curation.cubes import selection
 from curation.errors import ConfigError
 from curation.format.index import Index
 from curation.pack.annotate import foreseen
+from curation.pack.annotations.era5_monthly import Means
 from curation.read import monthly
 from curation.recipe.dataset import load_dataset
 from curation.store.objects import Store
@@ -74,6 +76,12 @@ def test_each_sample_has_the_months_of_its_place(built: Curate, tmp_path: Path, 
     assert len({v.tobytes() for v in found.values()}) > 1
     its = index.counts["read"]["climate"]
     assert its["variables"] == VARIABLES
+    told = index.annotations["climate"]
+    assert told.names == tuple(VARIABLES)
+    assert [(b.name, b.kind, b.unit) for b in told.canonical] == [
+        ("era5.t2m", "climate", "K"),
+        ("era5.tp", "climate", "m"),
+    ]
     assert (its["zarr"], its["cell"], its["years"], its["missing"]) == ("monthly.zarr", "nearest", [2021], {})
     assert mine("verify") == 0
     assert mine("report") == 0
@@ -141,6 +149,17 @@ def test_a_recipe_that_cannot_mean_it_is_refused(tmp_path: Path, old: str, new: 
     world.recipe.write_text(tiny.RECIPE + CLIMATE.replace(old, new))
     with pytest.raises(ConfigError, match=says):
         checked(world.recipe)
+
+
+def test_means_are_lists_of_a_sample_alone_and_none_where_there_are_none():
+    values = np.arange(3 * 12 * 2.0).reshape(3, 12, 2)
+    values[1, 4, 0] = np.nan
+    means = Means(["b", "a", "c"], values)
+    assert (list(means), len(means)) == (["b", "a", "c"], 3)
+    assert means["a"][4] == [None, 33.0]
+    assert json.loads(json.dumps(means["c"])) == values[2].tolist()
+    with pytest.raises(KeyError):
+        means["d"]
 
 
 def test_what_packing_would_refuse_is_foreseen_without_a_sample(tmp_path: Path):

@@ -104,7 +104,7 @@ def test_a_new_rule_is_one_file_and_the_recipe_that_names_it(built: Curate, rewr
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        ('rule = "in-seson"', "[split]: no such rule 'in-seson'; did you mean in-season? known: blocks, column, in-season"),
+        ('rule = "in-seson"', "[split]: no such rule 'in-seson'; did you mean in-season? known: blocks, column, folds, "),
         ('rule = "in-season"\ndate = "found"', "[split] season: missing; add it"),
         ('rule = "in-season"\ndate = "fund"\nseason = "autumn"', "split: column 'fund': expected 'region', or one of"),
         ('rule = "in-season"\ndate = "found"\nseason = "spring"', "split.season = 'spring': expected one of ['summer',"),

@@ -238,7 +238,7 @@ def relabelled(built: Curate, folder: Path, min_fraction: float = 0.5) -> Curate
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["s2l2a_10m/c/{}/0/0/0", "s2l2a_time/c/{}"])
+@pytest.mark.parametrize("part", ["s2l2a_10m/c/{}/0/0/0", "patch_facts/c/{}"])
 def test_a_cube_that_is_damaged_is_named_and_the_shards_packed_before_stay(
     built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
 ):

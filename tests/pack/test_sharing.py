@@ -1,9 +1,13 @@
 """What sides of a split share is counted by kind, and left out where the recipe asks."""
 
 import dataclasses
+import datetime as dt
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -17,6 +21,7 @@ from curation.pack.sharing import Shared, Uses
 from curation.places import era5_cells, grids
 from curation.places.grid import transformer
 from curation.places.locations import Locations
+from curation.places.nearby import EARTH_RADIUS_KM
 from curation.places.reach import reach_km
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.recipe.schema import Recipe
@@ -105,7 +110,14 @@ def test_a_footprint_s_cells_are_those_that_its_pixels_lie_in(lon, lat):
     assert len(found) <= len(within) + 3  # those that it touches by its edge
 
 
-def plan_of(unshared: list[str], target: int | None = None, labelled: str = "") -> Plan:
+def plan_of(
+    unshared: list[str],
+    target: int | None = None,
+    labelled: str = "",
+    scenes: Sequence[str] = "abbccd",
+    events: Sequence[str] | None = None,
+    times: plan.Times | None = None,
+) -> Plan:
     """Six places in a row, two of val, whose scenes overlap; the middle cell is of both sides.
 
     Where `labelled` says so those of these numbers alone have labels.
@@ -118,19 +130,19 @@ def plan_of(unshared: list[str], target: int | None = None, labelled: str = "") 
     at = grids.snap(np.array([8.0, 8.28, 8.35, 8.42, 8.9, 9.2]), np.full(6, 50.0), 2640.0)
     columns = {k: getattr(at, k) for k in ("lon", "lat", "epsg", "x0_m", "y0_m")}
     same = {"size_m": np.full(6, 2640.0), "region": list("rrvvrr"), "rank": np.arange(6)}
-    found = Locations.of_columns({"id": [f"p{n}" for n in range(6)], **columns, **same})
-    scenes = ["a", "b", "b", "c", "c", "d"]
+    own = {"event": pa.array(list(events))} if events else {}
+    found = Locations.of_columns({"id": [f"p{n}" for n in range(6)], **columns, **same}, own)
     cubes, outcomes = {}, {}
     for season in dataset.cube_seasons():
         cubes[season] = Cube(dataset, "r", season, found)
         its = {
-            p.id: {"s2l2a": SourceOutcome(Status.OK, scenes=(f"{season}-{s}",))}
+            p.id: {"s2l2a": SourceOutcome(Status.OK, scenes=(f"{season}-{s}" if len(s) == 1 else s,))}
             for p, s in zip(found, scenes, strict=True)
         }
         for number in labelled:
             its[f"p{number}"]["worldcover"] = SourceOutcome(Status.OK, scenes=(f"map-{number}",))
         outcomes[season] = {i: PatchOutcome(i, Status.OK, o) for i, o in its.items()}
-    return plan.plan(dataset, {"r": cubes}, {"r": outcomes})
+    return plan.plan(dataset, {"r": cubes}, {"r": outcomes}, times=times)
 
 
 @pytest.mark.parametrize(
@@ -170,17 +182,41 @@ def test_unlabelled_samples_take_no_place_of_a_target_from_those_with_labels(tar
     assert {d.reason for d in made.dropped} == {"target"}
 
 
+def test_a_datatake_and_an_event_are_shared_where_that_is_asked_for():
+    # Each a tile of its own; those of p1 and p2, and of p3 and p4, are of one pass.
+    passes = [1, 2, 2, 3, 3, 4]
+    scenes = [f"S2A_MSIL2A_2021071{day}T103629_N0500_R008_T3{n}UFS_20230101T000000" for n, day in enumerate(passes)]
+
+    def dropped(unshared: list[str], **more: Any) -> dict[str, str]:
+        return {d.location.id: d.reason for d in plan_of(unshared, scenes=scenes, **more).dropped}
+
+    assert dropped(["s2l2a"]) == {}
+    assert dropped(["datatake"]) == {"p1": "shared:datatake", "p4": "shared:datatake"}
+    assert dropped(["event"]) == {}
+    assert dropped(["event"], events="xyyzzw") == {"p1": "shared:event", "p4": "shared:event"}
+    assert dropped(["all"], events="xxyzzz") == dict.fromkeys(("p1", "p4"), "shared:datatake") | {"p5": "shared:event"}
+    assert set(plan_of([], scenes=scenes, events="xyyzzw").shared) == {"era5-cell", "s2l2a"}
+
+
+def test_what_does_not_tell_its_datatake_is_told():
+    search = ["S2A_31UFS_20210716_0_L2A"] * 5 + ["S2A_MSIL2A_20210716T103629_N0500_R008_T31UFS_20230101T000000"]
+    (line,) = plan_of(["datatake"], scenes=search).unmatched
+    assert line == "unshared: nothing tells the datatake of scenes of 5 samples, so that parts may share some"
+    assert not any("datatake," in line for line in plan_of(["datatake"], scenes=search[-1:] * 6).unmatched)
+    assert plan_of(["event"], scenes=search).unmatched == []
+
+
 def test_near_pairs_are_those_whose_footprints_may_touch():
     at = grids.snap(np.array([179.99, -179.995, 8.0, 8.5]), np.full(4, 10.0), 2640.0)
     found = [
         Location(f"p{n}", lon, lat, 32601, 0, 0, 2640.0, "r")
         for n, (lon, lat) in enumerate(zip(at.lon, at.lat, strict=True))
     ]
-    km = reach_km(EXAMPLE.recipe.grid)
+    angle = 2 * reach_km(EXAMPLE.recipe.grid) / EARTH_RADIUS_KM
     side = ["train", "val", "train", "val"]
-    assert sharing.near_pairs(found, side, km) == 1
-    assert sharing.near_pairs(found[:1] + found[3:], side[:1] + side[3:], km) == 0
-    assert sharing.near_pairs(found, ["train"] * 4, km) == 0
+    assert sharing.near_pairs(found, side, angle) == 1
+    assert sharing.near_pairs(found[:1] + found[3:], side[:1] + side[3:], angle) == 0
+    assert sharing.near_pairs(found, ["train"] * 4, angle) == 0
 
 
 @pytest.mark.slow
@@ -201,5 +237,20 @@ def test_packing_tells_what_is_shared_and_refuses_ground(built: Curate, tmp_path
     monkeypatch.setattr(pack, "plan", leaky)
     before = mine.hashes()
     assert mine("pack") == 1
-    assert "1 pairs of samples of two sides may share ground" in capsys.readouterr().err
+    assert "7 pairs of samples of two sides have less than buffer_km of ground" in capsys.readouterr().err
     assert mine.hashes() == before
+
+
+def test_ids_of_a_day_alone_are_of_one_datatake_where_they_were_sensed_within_one():
+    scenes = [f"S2A_3{n}UFS_20210716_0_L2A" for n in range(6)]
+    begin = dt.datetime(2021, 7, 16, 10, 36, tzinfo=dt.UTC)
+    minutes = [0, 100, 105, 300, 310, 500]  # of p1 and p2, and of p3 and p4, of one pass
+    seasons = EXAMPLE.cube_seasons()
+    times = {
+        (f"p{n}", season, "s2l2a"): [begin + dt.timedelta(minutes=m)]
+        for n, m in enumerate(minutes)
+        for season in seasons
+    }
+    made = plan_of(["datatake"], scenes=scenes, times=times)
+    assert {d.location.id: d.reason for d in made.dropped} == {"p1": "shared:datatake", "p4": "shared:datatake"}
+    assert not any("datatake" in line for line in made.unmatched)

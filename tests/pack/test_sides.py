@@ -104,4 +104,4 @@ def test_what_all_sides_but_those_held_out_share_with_these_is_counted_and_left_
 def test_ground_that_two_sides_share_is_found(one: str, other: str):
     its = list(places(("a", 0, 0), ("a", 0.1, 0)))
     apart = one != other and bool({one, other} & {*HELD_OUT})
-    assert sharing.near_pairs(its, [one, other], 1.0) == apart
+    assert sharing.near_pairs(its, [one, other], 2.0 / EARTH_RADIUS_KM) == apart

@@ -137,6 +137,8 @@ def test_what_is_planned_and_what_is_packed_are_told_apart(built: Curate, tmp_pa
     mine = with_split(built, tmp_path, SMALL)
     known = split.known(mine.dataset.recipe, mine.store, lambda: pytest.fail("the release knows"))
     assert known.packed
+    assert mine("build", "--dry-run") == 0
+    assert "Split planned by the recipe, of these locations: buffer " in capsys.readouterr().out
     assert set(known.sides.values()) == {"train"}  # as packed, whatever the recipe says by now
     assert mine("report") == 0
     assert "as packed: train" in (mine.folder / "report.html").read_text()
@@ -176,7 +178,7 @@ def test_a_side_without_samples_is_no_damage(built: Curate, tmp_path):
     mine = with_split(built, tmp_path, "val_fraction = 1.0")
     assert mine("pack") == 0
     assert len(list(open_shards(str(mine.folder / "shards"), "val"))) == 7
-    with pytest.raises(ConfigError, match="no sample of 'train'"):
+    with pytest.raises(ConfigError, match="split 'train' has no sample"):
         open_shards(str(mine.folder / "shards"), "train")
 
 

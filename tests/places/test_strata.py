@@ -17,8 +17,9 @@ from pyproj import CRS, Transformer
 
 from curation.errors import ConfigError
 from curation.places import draw, parquet, regions, sampling, strata
+from curation.places.domains import climate
 from curation.places.strata import Strata
-from curation.recipe import files
+from curation.recipe import atlas, files
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.recipe.places import BalanceSpec, PlacesSpec
 from curation.recipe.schema import Recipe
@@ -166,7 +167,7 @@ def test_what_is_no_raster_of_classes_is_told(tmp_path):
         (
             written(tmp_path / "c.tif", codes, at),
             {"strata": [1, 5]},
-            r"has no class \[5\], which strata name; it has \[1\]",
+            r"has no class 5, which strata name; it has 1$",
         ),
         (written(tmp_path / "m.tif", codes.astype(np.int16) - 3, at), {}, "class -2 is below 0"),
     ]:
@@ -185,7 +186,14 @@ def test_what_is_no_raster_of_classes_is_told(tmp_path):
         ({"balance": {"file": "c.tif", "strata": [1, 1]}}, "1 stands there twice"),
         ({"balance": {"file": "c.tif", "strata": {"a": 1}}}, "a = 1: expected the number of a class"),
         ({"sampler": "grid", "balance": {"file": "c.tif"}}, "'balance' is of a draw"),
-        ({"balance": {}}, "expected 'file', a raster of classes, or by_region = true"),
+        ({"balance": {}}, "expected 'file', a raster of classes, or domain = \"climate_zone\", or by_region = true"),
+        ({"balance": {"file": "c.tif", "domain": "climate_zone"}}, "'file' and 'domain' have classes both"),
+        (
+            {"balance": {"file": "c.tif", "without": ["Cfb"]}},
+            "without: 'Cfb': expected numbers of the raster's classes",
+        ),
+        ({"balance": {"domain": "climate_zone", "strata": [10]}}, "strata: 10: expected names of the domain"),
+        ({"balance": {"domain": "climate_zone", "strata": {"Cfb": 0}}}, "Cfb = 0: expected the name of a class"),
         ({"balance": {"by_region": True, "strata": [1]}}, "they go with 'file'"),
         ({"balance": {"file": "c.tif", "least_km2": 5.0}}, "'least_km2' goes with by_region"),
         ({"sampler": "file", "file": "p.csv", "majortom_id": True, "columns": ["majortom_id"]}, "made here"),
@@ -274,3 +282,52 @@ def test_samples_carry_the_cell_of_major_tom(world: tiny.World, tmp_path: Path):
     assert curate("pack") == 0
     table = pd.read_parquet(curate.folder / "shards" / "train" / "samples.parquet")
     assert {*table["majortom_id"]} == {"605U_44R", "606U_43R", "606U_44R"}
+
+
+DRY = ("BWh", "BWk", "EF", "ET")
+
+
+def forests(count: int) -> Dataset:
+    """The recipe of forests as it is shipped, of fewer places."""
+    its = load_dataset("fomo")
+    places = its.recipe.places.model_copy(update={"count": count})
+    return Dataset(its.recipe.model_copy(update={"places": places}), its.specs, its.path)
+
+
+@pytest.mark.slow
+def test_forests_are_of_each_climate_zone_of_each_continent_by_the_map_that_comes_along():
+    its = forests(94)
+    found = draw.draw(its)
+    lon, lat = found.column("lon"), found.column("lat")
+    zones, where = climate.find(lon, lat).zone, found.column("region")
+    pairs = pd.Series([*zip(zones.tolist(), where.tolist(), strict=True)]).value_counts()
+    assert len(pairs) == 47
+    assert set(pairs) == {2}
+    assert not {zone for zone, _ in pairs.index} & {*DRY, ""}
+    assert {place for _, place in pairs.index} == {*its.recipe.places.regions}
+    assert {("Cfb", "europe"), ("Cfa", "south-america"), ("Af", "africa"), ("Dfc", "asia")} <= {*pairs.index}
+    assert found.column("stratum").tolist() == zones.tolist()
+    assert its.places_parts()["atlas"]["climate.png"] == atlas.CLIMATE.sha256
+    assert draw.draw(forests(50)) == found[:50]
+
+
+def test_zones_of_a_balance_are_named_and_lie_where_the_domain_has_them():
+    spec_ = BalanceSpec(domain="climate_zone", strata={"Cfb": 2, "Af": 1})
+    by = strata.of_climates(spec_, "here")
+    assert {by.names[code]: part for code, part in by.weights.items()} == {"Af": 1, "Cfb": 2}
+    rng = np.random.default_rng(0)
+    lon, lat = rng.uniform(-180, 180, 5000), np.degrees(np.arcsin(rng.uniform(-1, 1, 5000)))
+    zones = climate.find(lon, lat).zone
+    wanted = np.where(np.isin(zones, ["Af", "Cfb"]), zones, "")
+    assert by.labels(lon, lat).to_pylist() == wanted.tolist()
+    assert {*wanted} == {"", "Af", "Cfb"}
+    assert len(strata.of_climates(BalanceSpec(domain="climate_zone", without=[*DRY]), "here").weights) == 27
+
+
+@pytest.mark.parametrize("key", ["strata", "without"])
+def test_a_zone_that_there_is_not_is_told(key):
+    balance = BalanceSpec(domain="climate_zone", **{key: ["Cfb", "Cfx"]})
+    with pytest.raises(
+        ConfigError, match=rf"here: has no class Cfx, which '?{key}'? name.*; did you mean Cf.*it has Af, "
+    ):
+        strata.of_climates(balance, "here")

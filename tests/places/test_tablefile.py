@@ -6,11 +6,13 @@ import shutil
 
 import geopandas as gpd
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import shapely
 
 from curation.errors import ConfigError
-from curation.places import draw, from_file
+from curation.places import draw, from_file, tablefile
 from curation.recipe.dataset import Dataset, load_dataset
 
 SIZE_M = 2640.0
@@ -69,6 +71,30 @@ def test_a_table_says_the_same_in_each_format(tmp_path, ending):
     want = {name: values for name, values in WANT.items() if ending != "shp" or name != "seen"}  # a .dbf has days alone
     assert {n: found.table[n].to_pylist() for n in found.user_columns if n in want} == want
     assert set(found.user_columns) == set(WANT)
+
+
+@pytest.mark.parametrize("has_shapes", [True, False])
+def test_a_column_of_text_that_is_no_utf_8_stays_behind_and_is_none_that_is_named(tmp_path, has_shapes):
+    bad = pa.array([b"a", b"caf\xe9", b"c"])
+    bad = pa.Array.from_buffers(pa.string(), 3, bad.buffers())
+    lists = pa.ListArray.from_arrays([0, 1, 2, 3], bad)
+    path = tmp_path / "places.parquet"
+    FRAME.to_crs(3035).to_parquet(path)
+    table = pq.read_table(path)
+    if not has_shapes:
+        points = {"lon": pa.array(FRAME.geometry.x), "lat": pa.array(FRAME.geometry.y)}
+        table = pa.table({n: table[n] for n in table.column_names if n != "geometry"} | points)
+    pq.write_table(table.append_column("note", bad).append_column("notes", lists), path)
+    found = draw.draw(recipe(tmp_path, path.name))
+    assert [p.id for p in found] == ["001", "002", "003"]
+    assert set(found.user_columns) == set(WANT)
+    left = tablefile.read(path).left_out
+    assert left == dict.fromkeys(["note", "notes"], "holds text that is no UTF-8; save it as UTF-8")
+    with pytest.raises(ConfigError, match=r"column 'note', which .places. columns names, holds text that is no UTF-8"):
+        draw.draw(recipe(tmp_path, path.name, columns=["note"]))
+    pq.write_table(table.drop_columns(["id"]).append_column("id", bad), path)
+    with pytest.raises(ConfigError, match="column 'id': holds text that is no UTF-8; save it as UTF-8"):
+        draw.draw(recipe(tmp_path, path.name))
 
 
 def test_of_several_layers_one_is_named(tmp_path):

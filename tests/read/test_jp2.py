@@ -26,10 +26,11 @@ from curation.read import jp2, jp2image, jp2parts, sparse
 from curation.read.blocks import PixelWindow
 from curation.read.decoded import Decoded
 from curation.read.directory import BrokenError
+from curation.read.pieces import Pieces
 from curation.read.raster import Raster
 from curation.read.reader import Asset, Read, Reader
 from curation.read.signing import FileAddress
-from curation.read.sparse import Counts, Pieces, SparseFile
+from curation.read.sparse import Counts, SparseFile
 from tests import limited
 from tests.archive import Archive
 from tests.jp2files import LOSSLESS, SENTINEL2, as_gdal, codestream_at, packed, reparted
@@ -187,7 +188,7 @@ def test_of_a_file_on_a_server_the_tiles_that_are_wanted_are_fetched(tiled, tlm,
         for _ in range(2):
             with Reader("") as reader:
                 asset = Asset(f"{url}/s.jp2", "none")
-                reader.prefetch([[Read(asset, spec(10, "uint16", 0), AT)]])
+                reader.prefetch([Read(asset, spec(10, "uint16", 0), AT)])
                 found, warped = reader.read([asset], spec(10, "uint16", 0), AT)
                 costs.append((reader.counts.requests, reader.counts.bytes, reader.counts.unplanned))
     n = found.shape[0]
@@ -208,7 +209,7 @@ def test_the_tiles_of_several_files_are_looked_for_at_a_time(tiled, monkeypatch)
     archive.version, archive.delay_s = '"one"', 0.05
     with serving(archive.answer) as url, Reader("") as reader:
         reads = [Read(Asset(f"{url}/{n}.jp2", "none"), spec(10, "uint16", 0), AT) for n in range(8)]
-        reader.prefetch([reads])
+        reader.prefetch(reads)
         walks = [path for _, path in archive.requests[len(reads) :]]
         assert len(walks) >= 8 * len(reads)
         assert len(set(walks[:8])) >= 4, "none waits for another's end"
@@ -257,7 +258,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_anew(tiled, monkeypatch):
     archive.version = '"one"'
     with serving(archive.answer) as url, Reader("") as reader:
         asset = Asset(f"{url}/s.jp2", "none")
-        reader.prefetch([[Read(asset, spec(10, "uint16", 0), None)]])
+        reader.prefetch([Read(asset, spec(10, "uint16", 0), None)])
         archive.files["s.jp2"], archive.version = other, '"two"'
         found, _ = reader.read([asset], spec(10, "uint16", 0), AT)
     n = found.shape[0]

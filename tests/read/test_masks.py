@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rasterio.windows import Window
 from curation.errors import ReadError
 from curation.read import raster
 from curation.read.blocks import PixelWindow
-from curation.read.image import COARSE_BLOCKS
+from curation.read.image import COARSE_BLOCKS, TiffImage
 from curation.read.reader import Asset, Read, Reader
 from curation.read.sparse import BrokenError
 from curation.recipe.arrays import ArraySpec
@@ -151,6 +152,25 @@ def test_transparent_pixels_are_missing_beside_a_nodata_value_and_pixels_of_that
     assert np.array_equal(mine.valid(1, everything, mine.read(1, everything)), valid & (pixels != 9))
 
 
+def test_a_band_that_is_said_to_hold_data_is_no_transparency(tmp_path):
+    """Of the pixels, of the coarse look, and of how the file tells what is missing."""
+    pixels, valid = scattered()
+    path = made(tmp_path / "s.tif", "alpha", pixels.astype("uint8"), valid)
+    array = spec(10, "uint8", 255)
+    with Reader("") as reader:
+        for band in (1, 2):
+            plain, data = Asset(str(path), "none", band), Asset(str(path), "none", band, data=frozenset({1, 2}))
+            assert (reader.gaps(plain), reader.gaps(data)) == (band == 1, False)
+            assert reader.coarse(data, array).size == W * H
+            found, _ = reader.read([data], array, AT)
+            hidden, _ = reader.read([plain], array, AT)
+            with rasterio.open(path) as file:  # the grid's own pixels, from 20 columns and 15 rows on
+                want = file.read(band, window=Window(20, 15, 66, 66))
+            assert np.array_equal(found, want)
+            assert (hidden == 255).any() == (band == 1)
+        assert reader.coarse(Asset(str(path), "none", 1), array).size == valid.sum()
+
+
 @pytest.mark.parametrize("is_written", [True, False])
 def test_a_block_of_a_mask_that_was_never_written_masks_as_it_does_to_gdal(tmp_path, is_written):
     pixels, valid = scattered()
@@ -245,11 +265,39 @@ def test_masks_are_fetched_with_their_pixels(tmp_path):
         path = made(tmp_path / f"{kind}.tif", kind, pixels.astype("uint16"), valid)
         with Reader("") as reader:
             asset = Asset(str(path), "none")
-            reader.prefetch([[Read(asset, spec(10, "uint16", 0), AT), Read(asset, spec(10, "uint16", 0), None)]])
+            reader.prefetch([Read(asset, spec(10, "uint16", 0), AT), Read(asset, spec(10, "uint16", 0), None)])
             before = reader.counts.unplanned
             reader.read([asset], spec(10, "uint16", 0), AT)
             reader.coarse(asset, spec(10, "uint16", 0))
             assert reader.counts.unplanned == before
+
+
+def test_a_band_of_pixels_that_is_called_transparency_is_not_fetched_for_others(tmp_path):
+    pixels, valid = scattered()
+    layout = LAYOUTS["planar"]
+    found = opened_with_mask(made(tmp_path / "s.tif", "alpha", pixels.astype("uint16"), valid, **layout))
+    window, data = PixelWindow(0, 0, 64, 64), frozenset({1, 2, 3, 4})
+    assert [len(list(found.spans(1, window, its))) for its in (frozenset({1}), data)] == [2, 1]
+    assert len(list(found.coarse_spans(1, data))) < len(list(found.coarse_spans(1)))
+
+
+def test_a_block_whose_bands_say_what_is_transparent_is_decoded_once(tmp_path, monkeypatch):
+    decoded = []
+    unpacked = TiffImage._unpacked
+    monkeypatch.setattr(TiffImage, "_unpacked", lambda *its: decoded.append(its[2:5]) or unpacked(*its))
+    pixels, valid = scattered()
+    path = made(tmp_path / "s.tif", "alpha", pixels.astype("uint16"), valid)
+    asset, array = Asset(str(path), "none"), spec(10, "uint16", 0)
+    reads = [Read(asset, array, AT), Read(asset, array, None), Read(replace(asset, data=frozenset({2})), array, AT)]
+    with Reader("") as reader:
+        for number in reader.ahead([[r] for r in reads]):
+            if reads[number].location is None:
+                reader.coarse(asset, array)
+            else:
+                reader.read([reads[number].asset], array, AT)
+            assert decoded
+            assert len(decoded) == len(set(decoded))
+        assert not len(reader._decoded)
 
 
 # ---- the coarse look -------------------------------------------------------------------------------------------------
@@ -307,7 +355,7 @@ def test_the_coarse_look_is_the_same_whatever_was_read_before(tmp_path):
     with Reader("") as reader:
         first = reader.coarse(asset, array)
     with Reader("", ahead_bytes=1) as reader:
-        reader.prefetch([[Read(asset, array, AT)]])
+        reader.prefetch([Read(asset, array, AT)])
         reader.read([asset], array, AT)
         assert np.array_equal(reader.coarse(asset, array), first)
 

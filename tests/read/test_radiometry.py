@@ -337,3 +337,35 @@ def test_snow_glint_a_mirror_and_what_lies_under_cloud_are_not_impossible():
     radiometry.check_possible(pixels, clear, 0)
     radiometry.check_possible(pixels, np.zeros((10, 10), bool), 0)
     radiometry.check_possible(np.zeros((1, 7, 7), "u2"), np.ones((20, 20), bool), 0)
+
+
+@given(
+    hnp.arrays("u2", st.tuples(st.just(3), st.integers(64, 200)), elements=st.integers(700, 1700)),
+    st.sampled_from([0, 1, 800]),
+)
+def test_evidence_is_what_numpys_medians_and_percentiles_say(dn, step):
+    """The rules of `evidence` for three bands with clear ground, by NumPy's own statistics."""
+    pixels = dict(zip(("B02", "B04", "B08"), (dn // max(step, 1) * max(step, 1)).astype("u2"), strict=True))
+    dark = sum((v < 500).mean() >= 0.02 or np.median(v) < 800 for v in pixels.values())
+    low = {band: np.percentile(v, 1) for band, v in pixels.items()}
+    is_dim = min(low.values()) < 950 or max(low["B02"], low["B04"]) > 1500
+    is_vegetated = np.median(pixels["B08"]) >= 1.6 * np.median(pixels["B04"])
+    want = Evidence.NOT_IN if dark >= 2 else Evidence.UNDECIDABLE if is_dim or not is_vegetated else Evidence.IN
+    assert radiometry.evidence(pixels, 0.5) is want
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "want"), [(799, 801, "undecidable"), (799, 800, "not-in"), (798, 802, "undecidable")]
+)
+def test_the_median_of_an_even_number_is_between_two(below, above, want):
+    half = np.r_[np.full(50, below), np.full(50, above)].astype("u2")
+    assert radiometry.evidence({"B02": half, "B04": half}, 0.5) == want
+
+
+def test_the_darkest_hundredth_lies_between_two_numbers():
+    """Of 151 numbers the first percentile is halfway between the second and the third: 951 is in reach, 949 is not."""
+    for third, want in ((952, "in"), (948, "undecidable")):
+        dn = np.r_[np.array([940, 950, third]), np.full(148, 1400)].astype("u2")
+        bright = np.full(151, 2600, "u2")
+        bands = {"B02": dn, "B04": dn, "B08": bright}
+        assert radiometry.evidence(bands, 0.5) == want

@@ -17,10 +17,11 @@ from curation.errors import ReadError
 from curation.read import image
 from curation.read.blocks import PixelWindow
 from curation.read.decoded import Decoded
-from curation.read.raster import Raster
+from curation.read.pieces import Pieces
+from curation.read.raster import Raster, _number
 from curation.read.reader import Asset, Reader
 from curation.read.signing import FileAddress
-from curation.read.sparse import BrokenError, Counts, Opened, Pieces, SparseFile
+from curation.read.sparse import BrokenError, Counts, Opened, SparseFile
 from curation.recipe.arrays import ArraySpec
 from tests.properties import examples
 
@@ -257,3 +258,31 @@ def test_a_file_that_is_cut_within_its_tags_is_told_as_that(tmp_path, bigtiff):
             path.write_bytes(whole[: start + size - 1])
             with pytest.raises(BrokenError, match="is cut: ends at byte"):
                 opened(path)
+
+
+def test_a_block_that_is_kept_holds_no_more_than_its_own_pixels(tmp_path):
+    path = tmp_path / "plain.tif"
+    profile = {"driver": "GTiff", "width": 512, "height": 512, "count": 1, "dtype": "uint16", "tiled": True}
+    with rasterio.open(path, "w", **profile, blockxsize=64, blockysize=64, transform=from_origin(0, 512, 2, 2)) as file:
+        file.write(np.arange(512 * 512, dtype="uint16").reshape(512, 512), 1)
+    decoded = Decoded(10**8)
+    raster = Raster(SparseFile(FileAddress(str(path)), path.name, Counts(), Pieces(10**8)), decoded)
+    raster.read(1, PixelWindow(0, 256, 512, 64))  # eight blocks, which come in one piece
+    assert len(decoded) == 8
+    for pixels in decoded.values():
+        held: Any = pixels
+        while isinstance(held, np.ndarray) and held.base is not None:
+            held = held.base
+        assert memoryview(memoryview(held).obj).nbytes == pixels.nbytes
+
+
+@given(
+    st.sampled_from(["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"]),
+    st.one_of(
+        st.integers(-(2**40), 2**40).map(float), st.sampled_from([0.0, 0.5, 255.0, 65535.0, -9999.0, 1e300, np.inf])
+    ),
+    st.lists(st.integers(-(2**33), 2**33), min_size=1, max_size=5),
+)
+def test_a_nodata_value_is_found_as_the_number_that_the_file_says(dtype, nodata, numbers):
+    pixels = np.array([*numbers, 0, 255, 65535, -9999]).astype(dtype)
+    assert np.array_equal(pixels != _number(nodata, pixels.dtype), pixels.astype(float) != nodata)

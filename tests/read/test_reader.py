@@ -30,7 +30,7 @@ from curation.model import Location
 from curation.places import grid
 from curation.read import http, ranges, sparse
 from curation.read import reader as reader_module
-from curation.read.reader import Asset, Read, Reader
+from curation.read.reader import PART_BESIDE, Asset, Read, Reader
 from curation.recipe.arrays import ArraySpec
 from tests.archive import Archive
 from tests.loopback import Request, serving
@@ -810,8 +810,8 @@ def test_what_many_patches_want_is_fetched_together_each_block_once(archive, pic
     places = [replace(AT, x0_m=AT.x0_m + 60 * i, y0_m=AT.y0_m - 60 * j) for i in range(-3, 4) for j in range(-3, 4)]
     asset, array = Asset("s.tif", "none"), spec(10, "uint16", 0)
     with Reader(url) as reader:
-        assert reader.prefetch([[Read(asset, array, p)] for p in places]) == len(places)
-        for place in places:
+        for number in reader.ahead([[Read(asset, array, p)] for p in places]):
+            place = places[number]
             col, row = 120 + round((place.x0_m - AT.x0_m) / 10), 120 - round((place.y0_m - AT.y0_m) / 10)
             got, warped = reader.read([asset], array, place)
             assert not warped
@@ -828,10 +828,107 @@ def test_what_has_no_room_is_left_for_later_and_comes_the_same(archive, picture)
     places = [replace(AT, x0_m=AT.x0_m + 600 * i, y0_m=AT.y0_m - 600 * i) for i in (-2, 0, 2, 4)]
     asset, array = Asset("s.tif", "none"), spec(10, "uint16", 0)
     with Reader(url, ahead_bytes=100_000) as reader:
-        assert 1 <= reader.prefetch([[Read(asset, array, p)] for p in places]) < len(places)
-        for place in places:
+        upcoming = reader._upcoming([[Read(asset, array, p)] for p in places])
+        reader._ask(upcoming, 1, reader._plan.add)
+        assert upcoming.left
+        for number in reader.ahead([[Read(asset, array, p)] for p in places]):
+            place = places[number]
             col, row = 120 + round((place.x0_m - AT.x0_m) / 10), 120 - round((place.y0_m - AT.y0_m) / 10)
             assert np.array_equal(reader.read([asset], array, place)[0], picture[row : row + 66, col : col + 66])
+
+
+def scattered(tmp_path: Path, count: int) -> tuple[Asset, Any, list[Location], list[tuple[int, int]]]:
+    """A file of 512 blocks of 8 kB that hold noise, and places in as many of them."""
+    values = np.random.default_rng(6).integers(1, 9000, (2048, 1024)).astype("u2")
+    corner = location(9.0, 48.0, 120)
+    asset = write(tmp_path / "s.tif", values, north_up(corner.x0_m, corner.y0_m, 10), corner.epsg, nodata=0)
+    at = [(64 * (8 * (i % 2) + i // 2 % 2), 64 * (i // 2)) for i in range(count)]  # no two within one request
+    return asset, values, [replace(corner, x0_m=corner.x0_m + 10 * c, y0_m=corner.y0_m - 10 * r) for c, r in at], at
+
+
+def room_when_nothing_runs(reader: Reader) -> int:
+    """Bytes that a next plan may have, once what nobody waits for any more is through."""
+    until = time.monotonic() + 10
+    while reader._pieces.room_bytes < reader._pieces.limit_bytes and time.monotonic() < until:
+        time.sleep(0.01)
+    return reader._pieces.room_bytes
+
+
+def test_what_is_ahead_is_never_more_than_there_is_room_for_and_each_block_comes_once(tmp_path):
+    asset, values, places, at = scattered(tmp_path, 60)
+    array, limit = spec(10, "uint16", 0), 200_000
+    with Reader("", ahead_bytes=limit) as reader:
+        begun = []
+        for number in reader.ahead([[Read(asset, array, p)] for p in places]):
+            col, row = at[number]
+            assert np.array_equal(
+                reader.read([asset], array, places[number])[0], values[row : row + 12, col : col + 12]
+            )
+            begun.append(sum(its.reads for its in reader._pieces._order.values()))
+            assert reader._pieces.bytes <= limit
+        assert begun[-1] == 0
+        assert reader.counts.unplanned <= 1, "the offsets of blocks"
+        assert reader.counts.bytes < 60 * 8_192 + 2 * sparse.HEAD_BYTES, "what was read made room, not what was not"
+        assert min(begun[4:48]) > 4, "more is asked for before all that was asked for is read"
+
+
+def test_pixels_of_a_block_go_with_the_last_read_that_was_planned_of_it(tmp_path):
+    asset, _, places, _ = scattered(tmp_path, 4)
+    array = spec(10, "uint16", 0)
+    order = [0, 1, 0, 2, 3, 1]
+    with Reader("") as reader:
+        kept = []
+        for number in reader.ahead([[Read(asset, array, places[n])] for n in order]):
+            reader.read([asset], array, places[order[number]])
+            kept.append(len(reader._decoded))
+        assert kept == [1, 2, 1, 1, 1, 0]
+        reader.read([asset], array, places[0])  # nobody planned that, or says that it will not be again
+        assert len(reader._decoded) == 1
+
+
+def test_what_a_group_did_not_read_or_asked_for_again_is_planned_no_more_when_it_is_done(tmp_path):
+    asset, values, places, at = scattered(tmp_path, 60)
+    array, limit = spec(10, "uint16", 0), 200_000
+    groups = [[Read(asset, array, p)] for p in places]
+    with Reader("", ahead_bytes=limit) as reader:
+        begun = []
+        for number in reader.ahead(groups):
+            reader.prefetch(groups[number])  # as whoever reads does, who does not know that it was foreseen
+            reader.prefetch([Read(asset, array, places[59 - number])])  # and that is not read
+            if number % 3:  # the others fail, or are not wanted any more
+                col, row = at[number]
+                got = reader.read([asset], array, places[number])[0]
+                assert np.array_equal(got, values[row : row + 12, col : col + 12])
+            begun.append(sum(its.reads for its in reader._pieces._order.values()))
+        assert min(begun[4:48]) > 4, "more is fetched ahead than one group"
+        assert room_when_nothing_runs(reader) == limit
+        assert not any(its.planned for its in reader._files.values())
+
+
+def test_what_is_foreseen_and_fetched_when_it_is_read_is_one_read(tmp_path):
+    asset, _, places, _ = scattered(tmp_path, 3)
+    array = spec(10, "uint16", 0)
+    with Reader("") as reader:
+        for number in reader.ahead([[Read(asset, array, p)] for p in places]):
+            reader.prefetch([Read(asset, array, places[number])])
+            reader.read([asset], array, places[number])
+            assert not len(reader._decoded)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_what_was_planned_and_is_read_no_more_makes_room_for_the_next_plan(tmp_path, same):
+    asset, values, places, at = scattered(tmp_path, 30)
+    (tmp_path / "other").mkdir()
+    before = asset if same else scattered(tmp_path / "other", 30)[0]
+    array = spec(10, "uint16", 0)
+    with Reader("", ahead_bytes=150_000) as reader:
+        next(reader.ahead([[Read(before, array, p)] for p in places]))
+        assert reader._pieces.room_bytes < 130_000
+        for number in reader.ahead([[Read(asset, array, p)] for p in places[15:]]):
+            col, row = at[15 + number]
+            got = reader.read([asset], array, places[15 + number])[0]
+            assert np.array_equal(got, values[row : row + 12, col : col + 12])
+        assert room_when_nothing_runs(reader) == 150_000
 
 
 def test_what_lies_between_two_blocks_of_one_request_needs_room_as_well(tmp_path):
@@ -843,12 +940,59 @@ def test_what_lies_between_two_blocks_of_one_request_needs_room_as_well(tmp_path
     at = [(128 * (i % 8), 64 * (i // 8)) for i in range(56)]
     places = [replace(corner, x0_m=corner.x0_m + 10 * c, y0_m=corner.y0_m - 10 * r) for c, r in at]
     with Reader("", ahead_bytes=limit) as reader:
-        count = reader.prefetch([[Read(asset, array, p)] for p in places])
+        upcoming = reader._upcoming([[Read(asset, array, p)] for p in places])
+        reader._ask(upcoming, 1, reader._plan.add)
+        count = len(places) - upcoming.left
         for place, (col, row) in zip(places[:count], at, strict=False):
             assert np.array_equal(reader.read([asset], array, place)[0], values[row : row + 12, col : col + 12])
         assert count > 10
         assert reader.counts.bytes <= limit + sparse.HEAD_BYTES
         assert reader.counts.requests <= 3, "the head, the offsets of blocks, and one for all blocks"
+
+
+def test_what_later_patches_take_beside_comes_in_the_same_requests_and_leaves_room(tmp_path):
+    # Blocks of 8 kB, four apart, and then the ones beside them.
+    values = np.random.default_rng(6).integers(1, 9000, (1024, 1024)).astype("u2")
+    corner = location(9.0, 48.0, 120)
+    asset = write(tmp_path / "s.tif", values, north_up(corner.x0_m, corner.y0_m, 10), corner.epsg, nodata=0)
+    array, limit = spec(10, "uint16", 0), 1_200_000
+    at = [(64 * (4 * (i % 4) + side), 64 * (i // 4)) for side in (0, 1) for i in range(64)]
+    places = [replace(corner, x0_m=corner.x0_m + 10 * c, y0_m=corner.y0_m - 10 * r) for c, r in at]
+    with Reader("", ahead_bytes=limit) as reader:
+        groups = [[Read(asset, array, p)] for p in places]
+        for number in reader.ahead(groups):
+            col, row = at[number]
+            got = reader.read([asset], array, places[number])[0]
+            assert np.array_equal(got, values[row : row + 12, col : col + 12])
+            assert reader._plan.held_bytes <= limit // PART_BESIDE
+            assert reader._pieces.bytes <= limit
+        assert reader._plan.held_bytes == 0
+        assert reader.counts.requests < 128 - 25, "of 128 blocks, none of which is near another of its half"
+        assert reader.counts.unplanned <= 1
+        assert not len(reader._decoded), "it is known of each block when it is read for the last time"
+        next(reader.ahead(groups))
+        assert reader._plan.held_bytes
+        list(reader.ahead([]))
+        assert not any(its.planned for its in reader._files.values())
+        assert room_when_nothing_runs(reader) == limit
+
+
+def test_what_the_first_patch_waits_for_is_asked_for_first_whatever_file_it_is_of(tmp_path):
+    names, order = ("a", "b", "c"), list[tuple[str, int]]()
+    for name in names:
+        (tmp_path / name).mkdir()
+        _, _, places, _ = scattered(tmp_path / name, 12)
+    archive = Archive({f"{name}/s.tif": (tmp_path / name / "s.tif").read_bytes() for name in names})
+    archive.meant = lambda path, first: bool(order.append((path, first)))
+    array = spec(10, "uint16", 0)
+    with serving(archive.answer) as url, Reader(url, per_host=1) as reader:
+        groups = [[Read(Asset(f"{name}/s.tif", "none"), array, p) for name in names] for p in places]
+        for number in reader.ahead(groups):
+            for read in groups[number]:
+                reader.read([read.asset], array, read.location)
+    blocks = [first for _, first in order if first >= sparse.HEAD_BYTES]
+    assert len(blocks) > 30
+    assert blocks == sorted(blocks), "places lie one behind the other in each file: all of one's before the next one's"
 
 
 def test_a_head_that_another_reader_fetched_is_checked_before_pixels_come_of_it(archive, want, picture):
@@ -872,7 +1016,7 @@ def test_a_host_has_no_more_requests_at_a_time_than_it_may(archive, want, per_ho
     made.delay_s = 0.05
     reads = [Read(Asset(f"{n}/s.tif", "none"), spec(10, "uint16", 0), AT) for n in range(6)]
     with Reader(url, per_host=per_host) as reader:
-        reader.prefetch([reads])
+        reader.prefetch(reads)
         for read in reads:
             assert np.array_equal(reader.read([read.asset], read.array, AT)[0], want)
     assert made.most == per_host
@@ -892,7 +1036,7 @@ def test_a_host_that_stalls_takes_nothing_from_one_that_is_well(archive, want, m
 
     with serving(stall) as stalled, Reader(stalled, per_host=32) as slow, Reader(url, per_host=32) as reader:
         reads = [Read(Asset(f"{n}.tif", "none"), spec(10, "uint16", 0), AT) for n in range(100)]
-        waiting = threading.Thread(target=slow.prefetch, args=([reads],))
+        waiting = threading.Thread(target=slow.prefetch, args=(reads,))
         waiting.start()
         for _ in range(32):
             assert asked.acquire(timeout=5)
@@ -911,7 +1055,7 @@ def test_of_many_files_those_stay_open_that_were_wanted_last(tmp_path: Path, mon
     files = [write(tmp_path / f"{n}.tif", np.full(shape, n, "f4"), transform, at.epsg) for n in range(1, 6)]
     with Reader("") as reader:
         for n in (1, 2, 3, 4, 5, 1, 5):
-            reader.prefetch([[Read(files[n - 1], array, at)]])
+            reader.prefetch([Read(files[n - 1], array, at)])
             pixels, _ = reader.read([files[n - 1]], array, at)
             assert (pixels == n).all()
             assert len(reader._files) <= 3
@@ -919,12 +1063,29 @@ def test_of_many_files_those_stay_open_that_were_wanted_last(tmp_path: Path, mon
         assert list(reader._files) == [files[n - 1].file for n in (1, 5)]
 
 
+def test_of_more_files_than_stay_open_none_is_closed_that_a_plan_wants(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(reader_module, "MOST_OPEN", 2)
+    at, array = location(9, 48), spec(10)
+    transform, shape = around(at, at.epsg, 10)
+    files = [write(tmp_path / f"{n}.tif", np.full(shape, n, "f4"), transform, at.epsg) for n in range(6)]
+    reads = [Read(file, array, at) for file in files]
+    with Reader("") as reader:
+        for number in reader.ahead([reads, reads]):
+            for n, read in enumerate(reads):
+                reader.prefetch([read])
+                assert (reader.read([files[n]], array, at)[0] == n).all()
+            assert reader.counts.requests == 12, "of each file its head and its pixels, once"
+            assert (len(reader._files) == 6) == (number == 0)
+        reader.prefetch([])
+        assert len(reader._files) == 2
+
+
 def test_prefetching_says_nothing_of_what_fails_and_reading_does(archive, want):
     made, url = archive
     made.always = "500"
     reads = [Read(Asset(name, "none"), spec(10, "uint16", 0), AT) for name in ("s.tif", "missing.tif")]
     with Reader(url) as reader:
-        assert reader.prefetch([[r] for r in reads]) == 2
+        assert len(list(reader.ahead([[r] for r in reads]))) == 2
         with pytest.raises(ReadError, match=r"s\.tif: could not be read in 5 tries: HTTP 500"):
             fetched(reader)
         made.always = ""

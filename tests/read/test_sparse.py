@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from curation.errors import ReadError
 from curation.read import sparse
 from curation.read.blocks import GAP_BYTES, Span
+from curation.read.pieces import Pieces
 from curation.read.signing import FileAddress
-from curation.read.sparse import Counts, Pieces, SparseFile
+from curation.read.sparse import Counts, SparseFile
 from tests.loopback import Request, serving
 from tests.properties import examples
 
@@ -40,7 +41,7 @@ def soon(is_so: Callable[[], bool]) -> bool:
 
 def is_through(pieces: Pieces) -> bool:
     """Whether nothing that was asked for runs, or is about to."""
-    return pieces.room_bytes == pieces.limit_bytes and all(data.done() for _, data in pieces._order.values())
+    return pieces.room_bytes == pieces.limit_bytes and all(its.data.done() for its in pieces._order.values())
 
 
 def opened(path, limit=10**9):

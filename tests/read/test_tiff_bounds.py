@@ -34,7 +34,7 @@ for path in sys.argv[1:]:
     asset, told = Asset(path, "none"), []
     with Reader("") as reader:
         for use in (
-            lambda: reader.prefetch([[Read(asset, array, AT), Read(asset, array, None)]]),
+            lambda: reader.prefetch([Read(asset, array, AT), Read(asset, array, None)]),
             lambda: reader.read([asset], array, AT),
             lambda: reader.coarse(asset, array),
         ):
@@ -210,7 +210,7 @@ def test_what_is_large_and_was_asked_for_is_read(tmp_path: Path, monkeypatch: py
         file.write(pixels, 1)
     asset, array = Asset(str(tmp_path / "dem.tif"), "none"), spec(10, "uint16", 0)
     with Reader("", ahead_bytes=2**20) as reader:
-        assert reader.prefetch([[Read(asset, array, AT)]]) == 1
+        reader.prefetch([Read(asset, array, AT)])
         found = reader.read([asset], array, AT)[0]
     assert np.array_equal(found, pixels[: found.shape[0], : found.shape[1]])
     monkeypatch.setattr(image, "MOST_BLOCK_BYTES", pixels.nbytes - 1)

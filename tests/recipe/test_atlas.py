@@ -19,10 +19,11 @@ from curation.recipe.schema import Recipe
 
 REPO = Path(__file__).parents[2]
 FOLDER = Path(atlas.__file__).parent
-TABLES = [atlas.CITIES, atlas.LAND]
+TABLES = [atlas.CITIES, atlas.CITY_NAMES, atlas.CITY_PEOPLE, atlas.LAND]
+RELEASED = [*TABLES, *atlas.COUNTRIES, atlas.CLIMATE]
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda t: t.file)
+@pytest.mark.parametrize("table", RELEASED, ids=lambda t: t.file)
 def test_the_files_are_those_stated_in_code_and_readme(table):
     data = (FOLDER / table.file).read_bytes()
     assert hashlib.sha256(data).hexdigest() == table.sha256
@@ -74,6 +75,11 @@ def test_cities_are_made_of_the_gazetteer_by_population_and_then_by_id():
     made = making.of_cities(json.dumps({str(k["geonameid"]): k for k in known}).encode())
     assert (made["lon"] // 100_000).tolist() == [3, 5, 7, 9]
     assert set(made["lat"].tolist()) == {-200_001}
+    for number, one in enumerate(known):
+        one |= {"name": f"town\n {number}", "population": 100_000 + one["population"] * (one["geonameid"] != 7)}
+    gazetteer = json.dumps({str(k["geonameid"]): k for k in known}).encode()
+    assert making.of_city_people(gazetteer).tolist() == [100_050, 100_020]
+    assert bytes(making.of_city_names(gazetteer)).decode().split("\n") == ["town 1", "town 2"]
     known[0]["latitude"] = 1.234567
     with pytest.raises(DamageError, match="latitude has more than five decimals"):
         making.of_cities(json.dumps({"1": known[0]}).encode())
@@ -108,7 +114,7 @@ def places_of(sampler: str, **changes: object) -> dict[str, object]:
 
 
 def test_the_digest_of_places_holds_the_files_that_the_draw_reads_and_no_others(tmp_path):
-    cities, mask = {t.file: t.sha256 for t in TABLES}.items()
+    cities, mask = {t.file: t.sha256 for t in (atlas.CITIES, atlas.LAND)}.items()
     assert places_of("gaussian-cities", count=5)["atlas"] == dict([cities, mask])
     assert places_of("uniform", count=5)["atlas"] == dict([mask])
     assert load_dataset("ssl4eo-s").places_parts()["atlas"] == dict([cities, mask])

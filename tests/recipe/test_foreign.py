@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+import curation
 from curation.errors import ConfigError
 from curation.format.names import split_member
 from curation.recipe import foreign as recipes
 from curation.recipe import foreignsource
+from curation.recipe.annotations import AnnotationSpec
+from curation.recipe.chips import MendSpec
 from curation.recipe.columns import called
 from curation.recipe.dataset import load_dataset
 from curation.recipe.ranges import LIMITS, limits_of
@@ -73,6 +77,10 @@ ANGLE = {"res_m": 10, "bands": ["s1.angle"], **foreign.DB, "unit": "degree", "ra
         ({"sources__s1__mend": {"georeference": "ignore"}}, "place.of = 's1': its georeference is not believed"),
         ({"table": None}, "are of columns of a table: add [table]"),
         ({"labels": {"names": "labels"}}, "'names' goes with 'classes'"),
+        ({"table__columns": ["日本"]}, "column '日本' of the table: no name is left of it in a-z"),
+        ({"table__columns": ["chip_s1"]}, "column 'chip_s1' would be called 'chip_s1', as one that an import makes"),
+        ({"table__columns": ["split", "table split"]}, "columns 'split' and 'table split' would both be called"),
+        ({"sources__s1__mend": {"order": "as stated"}}, "[sources.s1.mend] order = 'as stated': Input should be 'stated'"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_by_its_key(changes: dict[str, Any], said: str, tmp_path: Path):
@@ -111,6 +119,58 @@ def test_a_column_is_called_what_a_file_of_places_calls_it(tmp_path: Path):
     stated = recipes.read(foreign.write(tmp_path, changed(table__columns=["Größe", "Crop type", "année"])))
     assert stated.recipe()["places"]["columns"][2:5] == [called(c) for c in stated.carried[:3]]
     assert [called(c) for c in stated.carried[:3]] == ["grosse", "crop_type", "annee"]
+
+
+def test_a_column_whose_name_is_taken_is_called_after_its_table(tmp_path: Path):
+    recipe = changed(split__column="split", labels={"column": "region"}, table__columns=["id", "labels_2020"])
+    made = load_dataset(str(foreign.write(tmp_path, recipe))).recipe
+    assert (made.split.columns, made.labels.column) == (("table_split",), "table_region")
+    assert made.places.columns is not None
+    assert made.places.columns[2:] == ["table_id", "table_labels_2020", "table_region", "table_split"]
+
+
+def test_classes_of_shares_are_told_in_order_and_those_of_built_ins_follow_from_them(tmp_path: Path):
+    classes = ["Water", "Forest, mixed"]
+    its = load_dataset(str(foreign.write(tmp_path, changed(labels={"names": "labels", "classes": classes}))))
+    assert its.annotations["class_shares"].spec.entry.names == tuple(classes)
+    points: dict[str, Any] = {"file": "t.csv", "column": "genus", "names": ["Acer", "Fagus"]}
+    zarr: dict[str, Any] = {"url": "x.zarr", "variables": {"t": "K", "p": "m"}, "years": [2021]}
+    for more, names in (
+        ({"shape": [2], "points": points}, ("Acer", "Fagus")),
+        ({"shape": [12, 2], "zarr": zarr}, ("t", "p")),
+        ({"shape": [2], "points": points | {"names": None}}, None),
+        ({"shape": [2]}, None),
+        ({"shape": [2], "names": ["a", "b"]}, ("a", "b")),
+    ):
+        spec = AnnotationSpec.model_validate({"function": "some", "type": "numbers"} | more)
+        assert spec.entry.names == names
+        assert ("names" in spec.model_dump()) == ("names" in more)  # digests of recipes that say none stay
+    for more, said in (
+        ({"shape": [2], "points": points, "names": ["a", "b"]}, "leave one of both out"),
+        ({"shape": [2], "names": ["a"]}, "got 1 of them, expected one for each number along the last axis of"),
+        ({"names": []}, "got 0 of them"),
+    ):
+        with pytest.raises(ValidationError, match=said):
+            AnnotationSpec.model_validate({"function": "some", "type": "numbers"} | more)
+
+
+def test_an_order_of_bands_that_is_not_acknowledged_is_in_no_digest():
+    assert "order" not in MendSpec().model_dump()
+    assert MendSpec(order="stated").model_dump()["order"] == "stated"
+
+
+@pytest.mark.parametrize(("catalog", "apart"), [("planetary-computer", {}), ("embedded", {}), (None, {"s2": "cdse"})])
+def test_a_catalog_for_chips_is_refused(catalog: str | None, apart: dict[str, str], tmp_path: Path):
+    path = foreign.write(tmp_path, BENV2)
+    with pytest.raises(ConfigError, match=r"--catalog .*no catalog is asked for them: leave --catalog out"):
+        curation.load(path, tmp_path / "root", catalog=catalog, catalogs=apart)
+
+
+def test_who_is_asked_for_chips_is_nobody(tmp_path: Path):
+    said = str(curation.load(foreign.write(tmp_path, BENV2), tmp_path / "root").offers()).splitlines()
+    assert said[1].split() == ["s1", "by", "column", "chip_s1"]
+    assert said[-1] == "chips: files of the dataset itself, which `curate import` reads; no catalog is asked for them"
+    assert not any("is asked for it" in line for line in said)
 
 
 def test_columns_that_would_be_called_alike_are_told(tmp_path: Path):

@@ -90,7 +90,7 @@ KNOWN = (
     ("old", "new", "want"),
     [
         ("min_valid = 0.999", "min_vaild = 0.9", f"[quality] min_vaild: no such key; did you mean min_valid? {KNOWN}"),
-        ("[pack]", "[pakc]", "[pakc]: no such section; did you mean pack? known keys: annotations, catalog, "),
+        ("[pack]", "[pakc]", "[pakc]: no such section; did you mean pack? known keys: annotations, card, catalog, "),
         ("min_valid = 0.999", "min_valid = 99.9", "[quality] min_valid = 99.9: Input should be less than or equal to 1"),
         ("min_valid = 0.999", "min_valid = nan", "[quality] min_valid = nan: Input should be a finite number"),
         ("min_valid = 0.999", "min_valid = true", "[quality] min_valid = True: Input should be a valid number"),
@@ -99,7 +99,7 @@ KNOWN = (
         ("min_valid = 0.999", "max_scene_cloud_pct = 900", "[quality] max_scene_cloud_pct = 900: Input should be "),
         ("size_m = 2640 ", "size_m = 0 ", "[grid] size_m = 0: Input should be greater than 0"),
         ("size_m = 2640 ", "size_m = 264000 ", "[grid] size_m = 264000: Input should be less than or equal to 10000"),
-        ("[grid]", "[gird]", "[gird]: no such section; did you mean grid? known keys: annotations, catalog, "),
+        ("[grid]", "[gird]", "[gird]: no such section; did you mean grid? known keys: annotations, card, catalog, "),
         ("size_m = 2640 ", "edge = 2640 ", "[grid] edge: no such key; known keys: res_m, size_deg, size_m, size_px"),
         ("size_m = 2640 ", "size_m = 2645 ", "[grid] size_m = 2645: no multiple of 10 m, the finest pixels ("),
         ("size_m = 2640 ", "size_px = 256 ", "[grid]: 'size_px' and 'res_m' go together: how many pixels a side has, and "),
@@ -151,7 +151,7 @@ KNOWN = (
         ("# block_deg = 1.0", "block_deg = inf", "[split] block_deg = inf: Input should be a finite number"),
         ("# block_deg = 1.0", "block_dg = 1.0", "[split]: 'blocks' has no key 'block_dg'; did you mean block_deg? known"),
         ("# block_deg = 1.0", 'rule = "blocs"', "[split]: no such rule 'blocs'; did you mean blocks? known: blocks, column"),
-        ("# block_deg = 1.0", 'rule = "column"', "[split] val: missing; add it"),
+        ("# block_deg = 1.0", 'rule = "column"', "[split]: expected 'val' (and 'test'), or 'parts_of'"),
     ],
 )  # fmt: skip
 def test_one_line_says_file_key_value_and_what_is_allowed(tmp_path, old, new, want):

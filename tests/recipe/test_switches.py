@@ -33,6 +33,8 @@ OWN = {
         "recipe/foreign.py",
         "recipe/schema.py",
         "recipe/shares.py",
+        "worth/probe/labels.py",
+        "worth/prune/gather.py",
     },  # a target has such, too, and a share; and labels of a foreign dataset
     "radar": {"build/power.py"},
     "elevation": set(),
@@ -44,6 +46,8 @@ OWN = {
         "build/kinds/swath.py",
         "read/swathgrid.py",
         "pack/export/patch.py",
+        "worth/features/patches.py",  # of the index's arrays: which are pixels
+        "worth/prune/gather.py",
     },
 }
 """Key of a source → files that may ask for it."""
@@ -310,7 +314,7 @@ def test_each_file_of_a_pick_and_of_a_kind_is_one_of_them():
 
 
 def test_each_file_of_a_rule_is_one():
-    assert set(RULES) == {"blocks", "column", "platform"}
+    assert set(RULES) == {"blocks", "column", "folds", "leave-out", "platform", "wilds"}
     assert all(issubclass(c, Rule) for c in RULES.values())
 
 

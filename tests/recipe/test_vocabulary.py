@@ -177,3 +177,21 @@ def test_a_new_band_of_the_list_is_one_line_of_it(listed):
     listed("[sensors.s5p.bands]\n", "[sensors.s5p.bands]\nchocho = {}\n")
     band = vocabulary.vocabulary()["s5p.chocho"]
     assert (band.kind, band.unit, band.sensor, band.native_m) == ("gas", "mol m-2", "Sentinel-5P TROPOMI", 5500)
+
+
+def test_a_variable_of_a_store_is_a_band_by_either_of_its_names_in_the_store_s_unit():
+    long, short = vocabulary.variable("2m_temperature", "K"), vocabulary.variable("t2m", "degC")
+    assert (long.name, long.kind, long.unit, long.native_m) == ("era5.t2m", "climate", "K", 27830)
+    assert (short.name, short.unit) == ("era5.t2m", "degC")
+    assert vocabulary.variable("total_precipitation", "m") == BANDS["era5.tp"]
+    assert vocabulary.variable("wind_of_change", "m s-1") is None
+    assert vocabulary.variable("b04", "1") is None  # a band, and no variable of the climate
+    climate = [b for b in BANDS.values() if b.kind == "climate"]
+    assert len(climate) == 5
+    assert all(vocabulary.variable(b.name.partition(".")[2], b.unit) == b for b in climate)
+
+
+def test_a_variable_that_two_bands_claim_is_refused(listed):
+    listed('variable = "2m_dewpoint_temperature"', 'variable = "2m_temperature"')
+    with pytest.raises(ConfigError, match=r"era5\.d2m: variable '2m_temperature': is era5\.t2m already"):
+        vocabulary.variable("t2m", "K")

@@ -278,7 +278,7 @@ def test_damaged_pixels_and_facts_are_named_and_not_drawn(built: Curate, tmp_pat
     slab = cube.numbers[place.id] // cube.cube.slab_patches
     pixels = mine.folder / cube.cube.array_key("s1rtc_10m", slab)
     pixels.write_bytes(bytes(b ^ 1 for b in pixels.read_bytes()[:-200]) + pixels.read_bytes()[-200:])
-    lost = mine.folder / f"{cube.cube.prefix}/s2l2a_cloud_pct/c/{slab}"
+    lost = mine.folder / cube.cube.facts_key(slab)
     lost.unlink()
     page = _page(render(mine.dataset, mine.store))
     alert = next(d for d in page.iter(f"{HTML}div") if d.get("id") == "damage")

@@ -9,7 +9,7 @@ from curation.errors import ConfigError
 from curation.errors.codes import Code
 from curation.model import Location
 from curation.outcomes import SourceOutcome, Status
-from curation.recipe import files
+from curation.recipe import files, sourcefiles
 from curation.recipe.pictures import ClassSpec
 from curation.recipe.sourcefiles import NO_SOURCES
 from curation.recipe.sources import SourceSpec
@@ -50,6 +50,34 @@ def words(found: list[panels.Panel]) -> str:
 def test_a_reason_is_told_with_what_its_code_means_and_with_the_errors_own_words(outcome, told):
     assert told in panels.reason(outcome)
     assert not outcome.cause or outcome.cause in panels.reason(outcome)
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [(0, "0 %"), (1e-6, "<1 %"), (0.005, "<1 %"), (0.006, "1 %"), (0.5, "50 %"), (0.9999, ">99 %"), (1, "100 %")],
+)
+def test_a_share_is_none_or_all_only_where_it_is(share: float, told: str):
+    assert panels.percent(share) == told
+
+
+def test_shares_of_a_class_map_are_of_what_has_data_and_what_has_none_is_told():
+    spec = shipped("worldcover")
+    array = next(iter(spec.arrays))
+    pixels = np.full((1, 10, 10), 10, np.uint8)
+    pixels[0, :2] = array.nodata
+    pixels[0, 9, 9] = 80
+    (found,) = drawn(spec, array, pixels)
+    assert [name for name, _ in found.legend] == ["tree cover 99 %", "permanent water bodies 1 %"]
+    assert found.more.endswith(" · no data 20 %")
+    (whole,) = drawn(spec, array, np.full((1, 10, 10), 10, np.uint8))
+    assert "no data" not in whole.more
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon", "told"), [(51.147, 5.79291, "51.1470°N, 5.7929°E"), (-0.5, -60.0, "0.5000°S, 60.0000°W")]
+)
+def test_a_place_is_told_with_the_sides_it_is_on(lat: float, lon: float, told: str):
+    assert panels.place_in_words(Location("p", lon, lat, 32632, 0.0, 0.0, 480.0, "here")) == told
 
 
 @pytest.mark.parametrize(
@@ -209,3 +237,19 @@ def test_where_no_picture_of_a_season_is_big_the_small_ones_stand_two_beside_eac
     optical = Panel("s2", "true colour", width="big")
     beside = contact_sheet.in_order([composite, *alone, labels, optical])
     assert [p.width for p in beside] == ["big", "half", "half", "third", "third"]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("naip", "B04 (red), B03 (green), B02 (blue)"),
+        ("s2l2a", "B04, B03, B02"),
+        ("hls-l30", "B04, B03, B02"),
+    ],
+)
+def test_bands_are_called_what_they_are_where_a_source_calls_them_as_another_satellite_does(source, said):
+    spec = sourcefiles.read(sourcefiles.shipped()[source])
+    array = next(a for a in spec.arrays if panels.is_visible(a))
+    pixels = np.arange(len(array.bands) * 64.0).reshape(len(array.bands), 8, 8)
+    first = panels.of_array(spec, spec.array_name(array), array, pixels, PLACE)[0]
+    assert (first.title, first.detail) == ("True colour", said)

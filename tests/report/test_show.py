@@ -116,11 +116,11 @@ def test_damaged_facts_are_said(built: Curate, tmp_path: Path, drawn: list[tuple
     patch = tiny.name(1, 1)
     cube = contents.opened(mine.dataset, mine.store, "europe", "summer")
     slab = cube.numbers[patch] // cube.cube.slab_patches
-    (mine.folder / cube.cube.prefix / "s2l2a_time" / "c" / str(slab)).write_bytes(b"other")
+    (mine.folder / cube.cube.prefix / "patch_facts" / "c" / str(slab)).write_bytes(b"other")
     shown = show.write(mine.dataset, mine.store, f"europe/summer/{patch}", tmp_path / "a.png")
-    assert ["s2l2a_time" in d for d in shown.damage] == [True]
+    assert ["patch_facts" in d for d in shown.damage] == [True]
     said = dict(drawn[0][4])["facts damaged"]
-    assert "s2l2a_time" in said
+    assert "patch_facts" in said
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from curation.scenes.cells import SearchCell
 from curation.scenes.items import Query, Unreadable
 from curation.scenes.saved import opened
 from tests import geotiff
+from tests import world as tiny
 from tests.run import Curate
 from tests.scenes.catalog import EVER
 from tests.world import World
@@ -182,21 +183,7 @@ def test_a_source_is_offered_by_a_folder_where_it_says_how_its_files_are_called(
     assert resolve("http://127.0.0.1:9/stac").form_of(spec) is None
 
 
-RECIPE = """
-name = "tiny"
-title = "t"
-seed = 7
-[grid]
-size_m = 480
-[places]
-sampler = "file"
-file = "places.csv"
-regions = ["europe"]
-[seasons]
-summer = { start = 2021-06-01, end = 2021-09-01 }
-[sources]
-s2l2a = {}
-"""
+RECIPE = tiny.recipe("t", "s2l2a = {}")
 
 
 @pytest.mark.slow

@@ -221,6 +221,48 @@ def table_of(items: list[dict[str, Any]], **columns: pa.Array) -> pa.Table:
     return table
 
 
+def texts(values: list[bytes | None]) -> pa.Array:
+    """Texts of these bytes, whatever they are: Parquet says that they are UTF-8, and nobody looks."""
+    made = pa.array(values, pa.binary())
+    return pa.Array.from_buffers(pa.string(), len(made), made.buffers())
+
+
+@pytest.mark.parametrize("where", ["id", "platform", "s2:processing_baseline", "sat:orbit_state"])
+def test_a_text_of_a_table_that_is_no_utf_8_costs_its_item_alone(tmp_path, where):
+    items = [item("a"), item("bad"), item("b")]
+    rows = [("a" if where == "id" else "Sentinel-2A").encode(), b"S2\xff", None if where != "id" else b"b"]
+    rows[2] = rows[2] or rows[0]
+    if where == "s2:processing_baseline":
+        rows[0] = rows[2] = b"03.01"
+    if where == "sat:orbit_state":
+        rows[0] = rows[2] = b"descending"
+    pq.write_table(table_of(items, **{where: texts(rows)}), tmp_path / "i.parquet")
+    found = ask(str(tmp_path / "i.parquet"))
+    assert [s.id for s in found.scenes] == ["a", "b"]
+    assert len(found.unreadable) == 1
+
+
+def test_an_href_of_a_table_that_is_no_utf_8_costs_its_item_alone(tmp_path):
+    made = table_of([item("a"), item("bad"), item("b")])
+    assets = made["assets"].combine_chunks()
+    fields = [assets.field(n) for n in range(assets.type.num_fields)]
+    at = [f.name for f in assets.type].index("B02")
+    hrefs = [b"/a.tif", b"/\xfe.tif", b"/b.tif"]
+    inner = [texts(hrefs) if f.name == "href" else fields[at].field(n) for n, f in enumerate(fields[at].type)]
+    fields[at] = pa.StructArray.from_arrays(inner, names=[f.name for f in fields[at].type])
+    whole = pa.StructArray.from_arrays(fields, names=[f.name for f in assets.type])
+    pq.write_table(table_of([item("a"), item("bad"), item("b")], assets=whole), tmp_path / "i.parquet")
+    found = ask(str(tmp_path / "i.parquet"))
+    assert [s.id for s in found.scenes] == ["a", "b"]
+    assert [u.id for u in found.unreadable] == ["bad"]
+
+
+def test_a_collection_of_a_table_that_is_no_utf_8_is_none_of_those_asked_for(tmp_path):
+    of = texts([b"sentinel-2-l2a", b"sentinel-\xff", b"sentinel-2-l2a"])
+    pq.write_table(table_of([item("a"), item("bad"), item("b")], collection=of), tmp_path / "i.parquet")
+    assert [s.id for s in ask(str(tmp_path / "i.parquet")).scenes] == ["a", "b"]
+
+
 IN_JULY = dt.datetime(2021, 7, 3, 10, tzinfo=dt.UTC)
 IN_MARCH = dt.datetime(2021, 3, 3, 10, tzinfo=dt.UTC)
 TWO = [item("july", datetime=iso(IN_JULY)), item("march", datetime=iso(IN_MARCH))]

@@ -86,6 +86,13 @@ def test_a_replay_of_any_appends_gives_the_last_record_of_each_slab(tmp_path_fac
     assert again.passed_over() == sum(any(o.passed_over for o in p.sources.values()) for p in again.outcomes())
 
 
+def test_a_scene_whose_catalog_calls_it_by_half_a_character_is_recorded_and_read_again(tmp_path):
+    ok = SourceOutcome(Status.OK, scenes=("S2A_\ud800",))
+    made = SlabRecord(0, (PatchOutcome("p0", Status.OK, {"s2l2a": ok}, {"a": "ff"}),), ())
+    begun(tmp_path, [made])
+    assert Ledger.replay(Store(tmp_path), "r", "s").slabs == {0: made}
+
+
 def test_records_are_read_again_however_many_there_are_and_a_change_meanwhile_is_seen(tmp_path):
     many = ledger.AT_ONCE + 8
     begun(tmp_path, *([record(n)] for n in range(many)))
@@ -268,7 +275,7 @@ def test_a_last_line_whose_hash_is_none_is_damage(copy, digest):
         Ledger.replay(Store(copy), "r", "s")
 
 
-@pytest.mark.parametrize("first", [[], 3, None, {"format": 2}])
+@pytest.mark.parametrize("first", [[], 3, None, {"format": 3}])
 def test_a_first_line_that_is_none_is_damage_though_its_hash_is_right(copy, first):
     path = segments(copy)[1]
     path.write_bytes(put_together(first, {"cube": []}))
@@ -282,7 +289,7 @@ def test_a_foreign_file_among_the_segments_is_seen(copy):
         Ledger.replay(Store(copy), "r", "s")
 
 
-@pytest.mark.parametrize("written", [None, 1, 3])
+@pytest.mark.parametrize("written", [None, 1, 2, 4])
 def test_a_ledger_in_another_format_is_refused_by_name_with_what_to_do(tmp_path, monkeypatch, written):
     begun(tmp_path, [record(0)])
     for path in segments(tmp_path):
@@ -292,7 +299,7 @@ def test_a_ledger_in_another_format_is_refused_by_name_with_what_to_do(tmp_path,
         body = b"".join(ledger._line(line) for line in lines[:-1])
         path.write_bytes(body + ledger._line(lines[-1] | {"sha256": hashlib.sha256(body).hexdigest()}))
     said = (
-        rf"cube r/s is in format {written or 1}, this release .* writes 2\. .* delete both cubes/r/s\.zarr and ledger"
+        rf"cube r/s is in format {written or 1}, this release .* writes 3\. .* delete both cubes/r/s\.zarr and ledger"
     )
     with pytest.raises(ConfigError, match=said):
         Ledger.replay(Store(tmp_path), "r", "s")

@@ -130,6 +130,19 @@ def test_a_folder_and_an_object_store_behave_alike(tmp_path_factory, objects):
         assert [(s.key, s.size) for s in here.list(prefix)] == [(s.key, s.size) for s in there.list(prefix)]
 
 
+@given(st.sets(st.integers(0, 1200), max_size=40), st.integers(0, 130).map(str), st.booleans())
+def test_what_begins_with_digits_is_listed_alone(tmp_path_factory, numbers, digits, deep):
+    where = tmp_path_factory.mktemp("digits")
+    for its in (Store(where), Store("memory:///", str(where))):
+        for n in numbers:
+            for key in [f"a/c/{n}/0/0", f"a/c/{n}/1/0"] if deep else [f"a/c/{n}"]:
+                its.publish(key, b"x" * n)
+        its.publish("a/d/1", b"")
+        expected = [s for s in its.list("a/c") if s.key.split("/")[2].startswith(digits)]
+        assert list(its.list_beginning("a/c", digits)) == expected
+        assert list(its.list_beginning("b", digits)) == []
+
+
 def test_delete_removes(store):
     store.publish("a/k", b"x")
     store.delete("a/k")
@@ -229,3 +242,17 @@ def test_many_are_published_and_looked_at_in_order(tmp_path: Path, url: str | No
     found = store.heads([*objects, "none"])
     assert [s and (s.key, s.size, s.etag) for s in found] == [*((r.key, r.size, r.etag) for r in receipts), None]
     assert all(store.get(key) == data for key, data in objects.items())
+
+
+def test_folders_in_which_nothing_is_any_more_go_and_others_stay(store, tmp_path):
+    store.publish("shards/val/a.tar", b"1")
+    store.publish("shards/train/deep/b.tar", b"2")
+    store.publish("other/c", b"3")
+    for key in ("shards/val/a.tar", "other/c"):
+        store.delete(key)
+    store.forget_empty("shards")
+    assert [s.key for s in store.list("")] == ["shards/train/deep/b.tar"]
+    if store.is_local:
+        there = {p.relative_to(tmp_path / "root").as_posix() for p in (tmp_path / "root").rglob("*") if p.is_dir()}
+        assert there == {"shards", "shards/train", "shards/train/deep", "other"}
+    store.forget_empty("no such folder")

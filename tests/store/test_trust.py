@@ -21,6 +21,7 @@ from curation.scenes import api
 from curation.scenes.saved import opened
 from curation.store import trust
 from curation.store.bucket import Client
+from curation.store.direct import LeftError, Lines, Scatter, address_of
 from curation.store.ledger import Ledger
 from curation.store.objects import Store
 from curation.stream.helper import Channel
@@ -169,6 +170,18 @@ def test_a_stream_of_shards_is_told_of_a_certificate_at_once(company):
     for read in (lambda: store.bucket.get_ranges("data", [(0, 9)]), lambda: store.bucket.get_part("data", 0, 9)):
         with pytest.raises(TrustError, match="its certificate is not trusted"):
             read()
+
+
+def test_ranges_come_straight_from_who_is_trusted_and_from_nobody_else(company, monkeypatch):
+    address, views = address_of(f"{company.url}/data"), [memoryview(bytearray(len(DATA) // 2)) for _ in range(2)]
+    with pytest.raises(LeftError, match="CERTIFICATE_VERIFY_FAILED"):
+        Lines().fill(address, [Scatter(0, views)], Client(), "data")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(company.folder / "ca.pem"))
+    lines = Lines()
+    for _ in range(2):
+        lines.fill(address, [Scatter(0, views)], Client(), "data")
+        assert b"".join(views) == DATA
+    assert len(company.shaken) == 2, "the second one goes over the connection of the first"
 
 
 def test_no_other_scene_stands_in_where_a_certificate_is_not_trusted(company, tmp_path, world: World, capsys):

@@ -12,8 +12,9 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.format import payload
+from curation.format.annotations import AnnotationEntry, encoded
 from curation.format.content import ContentHash, iter_arrays, sample_digest
 from curation.format.index import (
     ArrayEntry,
@@ -47,6 +49,9 @@ def no_rank_outlives_its_test() -> Iterator[None]:
 
 SEASONS = ("winter", "summer")
 LABELS = ("trees", "water", "built")
+CAPTIONS = AnnotationEntry("Captions", "json", ())
+Texts = Callable[[str, int], object] | None
+"""Split and number → captions."""
 NO_WINTER, NO_SUMMER_RADAR, NO_LABELS = 3, 5, 2
 """Numbers of the train samples that lack something."""
 
@@ -137,10 +142,12 @@ def payload_of(split: str, number: int, array: str, season: str, entry: ArrayEnt
     return payload.encode(truth(split, number, array, season, entry), codec)
 
 
-def sample_of(split: str, number: int, entries: dict[str, ArrayEntry]) -> Sample:
+def sample_of(split: str, number: int, entries: dict[str, ArrayEntry], texts: Texts = None) -> Sample:
     members = {META: meta_bytes(meta_of(split, number))}
-    for name in sorted(n for n, e in entries.items() if e.is_static):
-        members[f"{name}.{entries[name].encoding}"] = payload_of(split, number, name, "static", entries[name])
+    still = {f"{n}.{e.encoding}": payload_of(split, number, n, "static", e) for n, e in entries.items() if e.is_static}
+    if texts is not None:
+        still["captions.json"] = encoded(CAPTIONS, texts(split, number))
+    members |= dict(sorted(still.items()))
     for season in SEASONS:
         for name in sorted(n for n, e in entries.items() if e.seasons):
             if not lacks(split, number, entries[name].source, season):
@@ -149,8 +156,16 @@ def sample_of(split: str, number: int, entries: dict[str, ArrayEntry]) -> Sample
     return Sample(key_of(number), members)
 
 
-def make_shards(folder: Path, splits: dict[str, list[int]], size: int = 24) -> Index:
-    """Packs `splits` (name → samples per shard) into `folder`; the index comes last."""
+RELEASED: dict[str, Any] = {"recipe": {"split": {"rule": "blocks"}, "grid": {"size_m": 2640}}}
+"""What the record of a release says of its recipe, as far as verify asks it."""
+
+
+def make_shards(
+    folder: Path, splits: dict[str, list[int]], size: int = 24, texts: Texts = None, first: dict[str, int] | None = None
+) -> Index:
+    """Packs `splits` (name → samples per shard) into `folder`, with the JSON `captions` that `texts` says; the index comes
+    last. Samples of a split are numbered from `first`: splits that begin alike have samples of the same keys."""
+    notes = {} if texts is None else {"captions": CAPTIONS}
     entries, content, done = arrays(size), ContentHash(), {}
 
     def put(name: str, data: bytes) -> FileEntry:
@@ -159,9 +174,10 @@ def make_shards(folder: Path, splits: dict[str, list[int]], size: int = 24) -> I
         return FileEntry(name, len(data), hashlib.sha256(data).hexdigest())
 
     for split, counts in sorted(splits.items()):
-        shards, rows, number = [], [], 0
+        number = begin = (first or {}).get(split, 0)
+        shards, rows = [], []
         for i, count in enumerate(counts):
-            samples = [sample_of(split, number + k, entries) for k in range(count)]
+            samples = [sample_of(split, number + k, entries, texts) for k in range(count)]
             for sample in samples:
                 meta = json.loads(sample.members[META])
                 content.add(split, sample.key, sample_digest(sample.key, iter_arrays(sample.members), meta))
@@ -172,20 +188,23 @@ def make_shards(folder: Path, splits: dict[str, list[int]], size: int = 24) -> I
             number += count
         table = pa.table(
             {
-                "id": [key_of(n) for n in range(number)],
-                "lon": [9.0 + n / 100 for n in range(number)],
-                "lat": [50.8] * number,
-                "region": ["marburg"] * number,
+                "id": [key_of(n) for n in range(begin, number)],
+                "lon": [9.0 + n / 100 for n in range(begin, number)],
+                "lat": [50.8] * (number - begin),
+                "region": ["marburg"] * (number - begin),
                 "shard": pa.array(np.repeat(np.arange(len(counts)), counts), pa.int32()),
-                **{f"fractions_{s}": [fractions_of(split, n, s) for n in range(number)] for s in ("static", *SEASONS)},
+                **{
+                    f"fractions_{s}": [fractions_of(split, n, s) for n in range(begin, number)]
+                    for s in ("static", *SEASONS)
+                },
             }
         )
         parquet = io.BytesIO()
         pq.write_table(table, parquet)
         done[split] = SplitEntry(
-            number,
+            number - begin,
             tuple(shards),
-            put(f"{split}/members.arrow", members_to_arrow(rows, member_names(entries, SEASONS))),
+            put(f"{split}/members.arrow", members_to_arrow(rows, member_names(entries, SEASONS, annotations=notes))),
             put(f"{split}/samples.parquet", parquet.getvalue()),
         )
     index = Index(
@@ -207,6 +226,7 @@ def make_shards(folder: Path, splits: dict[str, list[int]], size: int = 24) -> I
         sources={"dem": SourceEntry("Copernicus DEM", "free")},
         counts={"samples": {k: v.samples for k, v in done.items()}},
         written_by={"curation": "0.1.0"},
+        annotations=notes,
     )
     put("index.json", index.to_bytes())
     return index

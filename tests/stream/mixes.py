@@ -109,7 +109,7 @@ def key_of(dataset: str, number: int) -> str:
 
 
 def _sample(
-    dataset: str, number: int, entries: Mapping[str, ArrayEntry], pixels: Pixels, columns: Sequence[str]
+    dataset: str, number: int, entries: Mapping[str, ArrayEntry], pixels: Pixels, columns: Sequence[str], split: str
 ) -> Sample:
     def encoded(name: str, season: int) -> bytes:
         codec = {"npy": "none", "npy.blosc": "lz4"}[entries[name].encoding]
@@ -131,7 +131,7 @@ def _sample(
         "y0_m": 5_629_040.0,
         "size_m": 80.0,
         "region": "here",
-        "split": "train",
+        "split": split,
         "static": {"sources": static, "labels": None},
         "seasons": {SEASONS[s]: {"sources": of, "labels": None} for s, of in sorted(of_season.items())},
     }
@@ -154,8 +154,13 @@ def pack(
     shard: int = 120,
     columns: Sequence[str] = (),
     pixels: Pixels | None = None,
+    told: Mapping[str, Sequence[object]] | None = None,
+    split: str = "train",
 ) -> Index:
-    """Packs a dataset of so many samples into `folder`; pixels are those of `truth`, columns `<name> <number>`."""
+    """Packs a dataset of one split into `folder`; pixels are those of `truth`, columns `<name> <number>`.
+
+    `told` are further columns of the samples table, as packing has them of facts.
+    """
     entries = dict(entries or ENTRIES[dataset])
 
     def true(name: str, number: int, season: int) -> np.ndarray:
@@ -170,10 +175,11 @@ def pack(
     shards, rows, content = [], [], hashlib.sha256()
     for begin in range(0, samples, shard):
         made = [
-            _sample(dataset, n, entries, pixels or true, columns) for n in range(begin, min(begin + shard, samples))
+            _sample(dataset, n, entries, pixels or true, columns, split)
+            for n in range(begin, min(begin + shard, samples))
         ]
         data, shard_rows = write_tar(made)
-        file = put(f"train/{dataset}-{begin:06d}.tar", data)
+        file = put(f"{split}/{dataset}-{begin:06d}.tar", data)
         content.update(data)
         shards.append(ShardEntry(file.name, file.size, file.sha256, len(made)))
         rows.append(shard_rows)
@@ -181,12 +187,12 @@ def pack(
     shard_of = pa.array(np.repeat(np.arange(len(shards)), [s.samples for s in shards]), pa.int32())
     table = {"id": [key_of(dataset, n) for n in range(samples)], "shard": shard_of}
     table |= {name: [f"{name} {n}" for n in range(samples)] for name in columns}
-    pq.write_table(pa.table(table), parquet)
-    split = SplitEntry(
+    pq.write_table(pa.table(table | dict(told or {})), parquet)
+    packed = SplitEntry(
         samples,
         tuple(shards),
-        put("train/members.arrow", members_to_arrow(rows, member_names(entries, seasons))),
-        put("train/samples.parquet", parquet.getvalue()),
+        put(f"{split}/members.arrow", members_to_arrow(rows, member_names(entries, seasons))),
+        put(f"{split}/samples.parquet", parquet.getvalue()),
     )
     index = Index(
         dataset=dataset,
@@ -198,7 +204,7 @@ def pack(
         children=0,
         label_names=(),
         arrays=entries,
-        splits={"train": split},
+        splits={split: packed},
         statistics={
             name: {b: BandStatistics(300.0 + i, 50.0 + i, 0.0, 900.0, 64) for i, b in enumerate(of.bands)}
             for name, of in entries.items()

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from curation.errors import ConfigError, DamageError
+from curation.store.direct import Scatter
 from curation.stream.cache import DiskCache
 from curation.stream.fetch import Fetcher, Remote, Scratch
 from curation.stream.open import open_shards
@@ -71,7 +72,7 @@ def test_a_shard_is_downloaded_once_and_then_read_as_a_file(world, tmp_path, dow
     for _ in range(3):
         assert read(fetcher, "0.tar") == right("0.tar")
     views = [memoryview(bytearray(100)), memoryview(bytearray(50))]
-    fetcher.into("0.tar", 20, views)
+    fetcher.into("0.tar", [Scatter(20, views)], Scratch())
     assert b"".join(views) == content("0.tar")[20:170]
     assert downloads() == 1
     again = pickle.loads(pickle.dumps(fetcher))

@@ -22,7 +22,7 @@ from curation.store import paths
 from curation.store.objects import Store
 from curation.stream.open import open_shards
 from curation.verify.verify import verify
-from tests.stream.conftest import key_of, make_shards
+from tests.stream.conftest import RELEASED, key_of, make_shards
 from tests.stream.servers import faulty
 
 DO = "copy it again, or pack"
@@ -47,7 +47,7 @@ def whole(tmp_path_factory):
     make_shards(folder / "shards", {"train": [11, 2, 2, 2]}, size=12)
     (folder / "manifest").mkdir()
     digest = hashlib.sha256((folder / "shards" / INDEX).read_bytes()).hexdigest()
-    (folder / "manifest/release.json").write_text(json.dumps({"index_sha256": digest}))
+    (folder / "manifest/release.json").write_text(json.dumps(RELEASED | {"index_sha256": digest}))
     Store(folder).publish(paths.SPLIT, split.record({key_of(number): "train" for number in range(17)}))
     return folder
 

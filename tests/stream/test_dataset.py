@@ -17,6 +17,7 @@ from curation.errors import ConfigError, DamageError
 from curation.format import payload
 from curation.stream.fetch import Fetcher
 from curation.stream.open import open_shards
+from tests.run import Curate
 from tests.stream.conftest import LABELS, NO_LABELS, NO_SUMMER_RADAR, NO_WINTER, SEASONS, arrays, key_of, lacks, truth
 
 WINTER, SUMMER = range(2)
@@ -243,12 +244,23 @@ def test_a_transform_makes_what_is_delivered(packed):
 # ---- refusals
 
 
+def test_a_split_without_a_sample_is_refused_by_name_with_those_that_have_some(built: Curate):
+    with pytest.raises(ConfigError, match=r"split 'val' has no sample: no complete place.*; there are: train \(\d+\)"):
+        open_shards(str(built.folder), "val")
+
+
 @pytest.mark.parametrize(
     ("wrong", "match"),
     [
         ({"split": "test"}, r"no split 'test'; expected one of: train \(13 samples\), val \(2 samples\)"),
         ({"fields": ["s3"]}, r"fields: no \['s3'\]; expected some of: dem_30m"),
         ({"fields": "dem_30m"}, r"expected a list"),
+        ({"fields": 1}, r"fields = 1: expected a list of names, some of: dem_30m, "),
+        ({"seasons": 1}, r"seasons = 1: expected a list of names, some of: winter, summer$"),
+        ({"domains": 1}, r"domains = 1: expected a list of names$"),
+        ({"require": 1}, r"require = 1: expected a list of names, some of: dem, "),
+        ({"at_least": 1}, r"at_least = 1: expected how many by source, such as {'dem': 1}"),
+        ({"draw_seasons": ["summer"]}, r"draw_seasons = \['summer'\]: expected"),
         ({"seasons": ["spring"]}, r"seasons: no \['spring'\]; expected some of: winter, summer"),
         ({"seasons": ["winter", "winter"]}, "each once"),
         ({"check": "md5"}, "expected one of xxh3, none"),

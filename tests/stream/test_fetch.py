@@ -19,6 +19,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from curation.errors import ConfigError, DamageError, ReadError
+from curation.store.direct import Scatter
 from curation.store.forks import ForkedError
 from curation.store.objects import Store
 from curation.stream import fetch, helper
@@ -56,6 +57,11 @@ def in_fork(work, *args):
     if err is not None:
         raise err
     return value
+
+
+def unasked(url):
+    """The same with a password, by which nobody is asked straight: obstore reads it, or a helper does."""
+    return url.replace("//", "//me:secret@")
 
 
 def open_files():
@@ -145,7 +151,7 @@ def test_local_ranges_are_the_bytes_and_lie_aligned_in_memory_that_is_reused(pac
 def test_a_scatter_read_fills_any_number_of_views(packed, count):
     data = (packed / KEY).read_bytes()
     views = [memoryview(bytearray(1 + i % 3)) for i in range(count)]
-    fetcher_of(packed).into(KEY, 100, views)
+    fetcher_of(packed).into(KEY, [Scatter(100, views)], Scratch())
     assert b"".join(views) == data[100 : 100 + sum(map(len, views))]
 
 
@@ -153,7 +159,7 @@ def test_a_scatter_read_goes_on_after_the_kernel_stopped_early(packed, monkeypat
     data, preadv = (packed / KEY).read_bytes(), os.preadv
     monkeypatch.setattr(os, "preadv", lambda handle, views, at: preadv(handle, [views[0][:7]], at))
     views = [memoryview(bytearray(10)), memoryview(bytearray(0)), memoryview(bytearray(33))]
-    fetcher_of(packed).into(KEY, 3, views)
+    fetcher_of(packed).into(KEY, [Scatter(3, views)], Scratch())
     assert b"".join(views) == data[3:46]
 
 
@@ -163,7 +169,7 @@ def test_a_local_range_beyond_the_end_is_an_error(packed):
     with pytest.raises(EOFError, match=rf"index.json: 3 bytes at {size - 3}, expected 10"):
         fetcher.ranges("index.json", [(size - 3, 10)], Scratch())
     with pytest.raises(EOFError, match=r"index.json: 5 bytes at"):
-        fetcher.into("index.json", size - 5, [memoryview(bytearray(4)), memoryview(bytearray(4))])
+        fetcher.into("index.json", [Scatter(size - 5, [memoryview(bytearray(4)), memoryview(bytearray(4))])], Scratch())
     with pytest.raises(EOFError, match=r"index.json: 0 bytes at"):
         fetcher.ranges("index.json", [(1 << 40, 10)], Scratch())
     with pytest.raises(FileNotFoundError, match="nope"):
@@ -212,7 +218,7 @@ def test_a_store_says_so_where_a_fork_lost_it(server):
 
 @pytest.mark.slow
 def test_all_threads_of_a_forked_process_read_through_one_helper(packed, server):
-    fetcher, data = fetcher_of(f"{server[0]}/shards"), (packed / KEY).read_bytes()
+    fetcher, data = fetcher_of(f"{unasked(server[0])}/shards"), (packed / KEY).read_bytes()
     fetcher.ranges(KEY, [(0, 5)], Scratch())
 
     def work():
@@ -237,7 +243,7 @@ def test_all_threads_of_a_forked_process_read_through_one_helper(packed, server)
 
 @pytest.mark.slow
 def test_a_forked_process_gets_the_errors_of_its_helper(server):
-    fetcher = fetcher_of(f"{server[0]}/shards", retries=0)
+    fetcher = fetcher_of(f"{unasked(server[0])}/shards", retries=0)
     fetcher.ranges(KEY, [(0, 5)], Scratch())
     with pytest.raises(EOFError, match=rf"{KEY}: \d+ bytes, expected at least 1099511627781"):
         in_fork(fetcher.ranges, KEY, [(1 << 40, 5)], Scratch())
@@ -247,7 +253,7 @@ def test_a_forked_process_gets_the_errors_of_its_helper(server):
 
 @pytest.mark.slow
 def test_a_helper_that_was_killed_is_replaced_and_reaped(packed, server):
-    url = f"{server[0]}/shards"
+    url = f"{unasked(server[0])}/shards"
     fetcher_of(url).ranges(KEY, [(0, 5)], Scratch())
 
     def work():
@@ -295,7 +301,7 @@ def test_a_helper_ends_with_its_owner_however_that_ends(server):
 
 @pytest.mark.slow
 def test_a_grandchild_has_a_helper_of_its_own_and_does_not_keep_the_first(server):
-    fetcher = fetcher_of(f"{server[0]}/shards")
+    fetcher = fetcher_of(f"{unasked(server[0])}/shards")
     fetcher.ranges(KEY, [(0, 5)], Scratch())
 
     def work():
@@ -331,8 +337,11 @@ def test_what_a_forked_process_inherited_of_obstore_is_never_let_go(packed, serv
 
 @pytest.mark.slow
 @pytest.mark.parametrize("somebody_used_obstore", [False, True])
-def test_forked_workers_use_obstore_themselves_where_nobody_used_it_before(server, somebody_used_obstore):
+@pytest.mark.parametrize("way", ["straight", "by obstore"])
+def test_forked_workers_have_a_helper_only_where_obstore_is_needed_and_lost(server, somebody_used_obstore, way):
     # In a process of its own, since this one has used obstore.
+    url = server[0] if way == "straight" else unasked(server[0])
+    has_helper = somebody_used_obstore and way != "straight"
     code = f"""if True:
         import obstore, psutil
         if {somebody_used_obstore}:
@@ -342,9 +351,9 @@ def test_forked_workers_use_obstore_themselves_where_nobody_used_it_before(serve
         from curation.stream import open_shards
         def look(sample):
             assert lost_to_fork() == {somebody_used_obstore}
-            assert len(psutil.Process().children()) == {somebody_used_obstore}
+            assert len(psutil.Process().children()) == {has_helper}
             return sample["key"]
-        dataset = open_shards("{server[0]}/shards", transform=look, balance=True)
+        dataset = open_shards("{url}/shards", transform=look, balance=True)
         assert len(list(DataLoader(dataset, batch_size=None, num_workers=2))) == 13
     """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=240)

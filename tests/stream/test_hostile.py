@@ -31,7 +31,7 @@ from curation.store.objects import Store
 from curation.stream.meta import parse_meta
 from curation.stream.open import open_shards
 from curation.verify.verify import verify
-from tests.stream.conftest import LABELS, SEASONS, make_shards, meta_of
+from tests.stream.conftest import LABELS, RELEASED, SEASONS, make_shards, meta_of
 
 NAMED = ConfigError, DamageError
 PROMPT_S, ROOM_KB = 20, 400_000
@@ -76,7 +76,7 @@ def whole(tmp_path_factory):
     make_shards(folder / "shards", {"train": [2, 1]}, size=12)
     (folder / "manifest").mkdir()
     digest = hashlib.sha256((folder / "shards/index.json").read_bytes()).hexdigest()
-    (folder / "manifest/release.json").write_text(json.dumps({"index_sha256": digest}))
+    (folder / "manifest/release.json").write_text(json.dumps(RELEASED | {"index_sha256": digest}))
     return folder
 
 

@@ -1,5 +1,6 @@
 """Several datasets in one loader: each batch of one, each sample once, the same on whatever ranks and workers."""
 
+import inspect
 import itertools
 import json
 import math
@@ -21,7 +22,7 @@ from scipy.stats import binom
 from torch.utils.data import DataLoader
 
 from curation.errors import ConfigError, DamageError
-from curation.stream import Part, open_mix, select_bands
+from curation.stream import Part, open_mix, open_shards, select_bands
 from curation.stream.image import image_of
 from curation.stream.layout import Selection, layout
 from tests.processes import started
@@ -261,6 +262,22 @@ def test_select_bands_keeps_all_that_is_per_band_together_and_leaves_the_batch(f
 def test_bands_that_are_not_there_or_twice_are_refused(folders, bands, match):
     with pytest.raises(ConfigError, match=match):
         select_bands(_one_batch(folders), bands)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (
+            lambda b: {"s2l2a_10m": b["image"], "key": b["key"]},
+            r"has no 'image', 'valid', 'bands'.*as open_mix gives it",
+        ),
+        (lambda b: {n: v for n, v in b.items() if n != "valid"}, "batch: has no 'valid'; expected"),
+        (lambda b: {**b, "image": b["image"][:, :2]}, "image 2, valid 4, bands 4"),
+    ],
+)
+def test_bands_of_what_is_no_batch_of_a_mix_are_refused(folders, change, match):
+    with pytest.raises(ConfigError, match=match):
+        select_bands(change(_one_batch(folders)), ["s2.b02"])
 
 
 def test_another_order_of_bands_in_a_file_changes_nothing_that_is_seen_by_name(folders, tmp_path):
@@ -550,15 +567,15 @@ def test_parts_of_one_dataset_elsewhere_share_its_tables_and_a_cache_its_shards(
 def test_a_state_of_another_mix_is_refused_with_both_values(folders):
     state = opened(folders).state_dict(0)
     for more, match in (
-        ({"seed": 4}, "state of parts = .* but this mix has"),
+        ({"seed": 4}, r"state of parts\.aerial\.seed = -?\d+, but this mix has -?\d+: it can"),
         ({"weights": WEIGHTS}, "state of weights = None, but this mix has"),
         ({"resampled": True}, "state of resampled = False"),
-        ({"shuffle": False}, "state of parts"),
+        ({"shuffle": False}, r"state of parts\.aerial\.shuffle = True, but this mix has False: it can"),
     ):
         with pytest.raises(ConfigError, match=match):
             opened(folders, **more).load_state_dict(state)
     two = {name: part for name, part in parts(folders).items() if name != "radar"}
-    with pytest.raises(ConfigError, match="state of parts"):
+    with pytest.raises(ConfigError, match="state of parts: names = 'aerial, radar, s2', but this mix has 'aerial, s2'"):
         open_mix(two, batch_size=16, seed=3).load_state_dict(state)
 
 
@@ -617,7 +634,8 @@ def test_a_part_that_makes_no_image_says_what_to_choose(folders):
     ("more", "match"),
     [
         ({"weights": {"s2": 1}}, "expected one of each part"),
-        ({"temperature": 0}, "temperature = 0"),
+        ({"temperature": 0, "resampled": True}, "temperature = 0"),
+        ({"temperature": 2}, "temperature = 2 with resampled = False: each sample comes once .* resampled=True"),
         ({"epoch_samples": 10}, "with resampled=True"),
         ({"epoch_samples": 0, "resampled": True}, "epoch_samples = 0"),
         ({"epoch_samples": 2, "resampled": True}, "none of the 2 samples"),
@@ -632,6 +650,54 @@ def test_a_part_that_makes_no_image_says_what_to_choose(folders):
 def test_options_that_say_nothing_are_refused(folders, more, match):
     with pytest.raises(ConfigError, match=match):
         opened(folders, **more)
+
+
+def test_what_a_mix_and_a_dataset_are_both_told_is_told_alike():
+    """Names, order, types and defaults; but samples of a mix are shuffled, unless that is not wanted."""
+    one, many = (inspect.signature(of).parameters for of in (open_shards, open_mix))
+    both = [name for name in one if name in many]
+    assert both == [name for name in many if name in one]
+    loading = {"seed", "dtype", "mix_shards", "remainder", "transform", "check", "threads", "rank", "world_size"}
+    assert {*loading, "cache_dir", "cache_gb", "retries", "timeout_s", "normalize"} <= set(both)
+    differ = [name for name in both if one[name] != many[name]]
+    assert differ == ["batch_size", "shuffle"]
+    assert (one["shuffle"].default, many["shuffle"].default) == (False, True)
+    assert many["batch_size"].default is inspect.Parameter.empty
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"dtype": torch.int8},
+        {"seed": 2**63},
+        {"mix_shards": 0},
+        {"threads": True},
+        {"check": "md5"},
+        {"remainder": "pad"},
+        {"rank": 1},
+        {"cache_gb": 1.0},
+        {"retries": -1},
+    ],
+    ids=str,
+)
+def test_what_is_wrong_of_it_is_refused_alike(folders, wrong):
+    said = []
+    for call in (lambda: open_shards(folders / "aerial", batch_size=2, **wrong), lambda: opened(folders, **wrong)):
+        with pytest.raises(ConfigError) as caught:
+            call()
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+
+
+def test_a_mix_tells_of_a_rank_that_the_environment_alone_makes(folders, monkeypatch, caplog):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    mix = opened(folders)
+    assert mix.rank == 1
+    assert not caplog.records
+    next(iter(mix))
+    (record,) = caplog.records
+    assert "by the environment alone" in record.message
 
 
 @pytest.mark.parametrize("bad", [{}, [], {"": "x"}, {1: "x"}, "shards"])

@@ -7,11 +7,16 @@ import torch
 from torch.utils.data import DataLoader
 
 from curation.errors import ConfigError, DamageError, ReadError
+from curation.store import direct
+from curation.store.bucket import Bucket
+from curation.store.direct import Scatter
 from curation.store.objects import Store
+from curation.stream import helper
 from curation.stream.fetch import Fetcher, Remote, Scratch
 from curation.stream.filling import Filling
 from curation.stream.open import open_shards
 from tests import buckets
+from tests.loopback import serving
 from tests.properties import fast
 from tests.stream.conftest import key_of
 from tests.stream.servers import FAULTS, faulty
@@ -216,6 +221,50 @@ def test_no_more_is_read_ahead_than_stated_however_slow_the_consumer_is(packed, 
     assert dataset.ahead_bytes(2, prefetch_factor=5) > dataset.ahead_bytes(2)
 
 
+def test_ranges_with_little_between_them_are_one_request_and_far_ones_several(packed, world, monkeypatch):
+    monkeypatch.setattr(direct, "GAP_BYTES", 100)
+    fetcher, data = fetcher_of(f"{world.url}/shards"), (packed / KEY).read_bytes()
+    world.break_("503", times=0)
+    spans = [(512, 88), (700, 500), (1200, 100), (1401, 9)]
+    assert read(fetcher, spans=spans) == [data[a : a + n] for a, n in spans]
+    assert sorted(r[2] for r in world.requests()) == ["bytes=1401-1409", "bytes=512-1299"]
+
+
+@pytest.mark.parametrize("process", ["this", pytest.param("fork", marks=pytest.mark.slow)])
+def test_where_the_server_leads_elsewhere_obstore_goes_and_is_soon_asked_first(packed, process):
+    asked = []
+
+    def answer(request):
+        asked.append(request.path)
+        if request.path.startswith("/old/"):
+            request.send(302, Location=f"/new/{request.path.removeprefix('/old/')}")
+            return
+        data = (packed / request.path.removeprefix("/new/")).read_bytes()
+        if request.command == "HEAD":
+            request.send(200, data)
+            return
+        first, last = map(int, request.headers["Range"].removeprefix("bytes=").split("-"))
+        size = f"bytes {first}-{last}/{len(data)}"
+        request.send(206, data[first : last + 1], Content_Range=size, Last_Modified="Thu, 01 Jan 2026 00:00:00 GMT")
+
+    with serving(answer) as url:
+        fetcher = fetcher_of(f"{url}/old")
+
+        def work():
+            for _ in range(5):
+                assert read(fetcher, spans=SPANS[:1]) == truth(packed, spans=SPANS[:1])
+            views = [memoryview(bytearray(n)) for n in (3, 0, 70)]
+            fetcher.into(KEY, [Scatter(9, views), Scatter(500, [memoryview(bytearray(4))])], Scratch())
+            assert b"".join(views) == truth(packed, spans=[(9, 73)])[0]
+            return True
+
+        if process == "fork":
+            Store(f"{url}/new").head(KEY)  # so that a fork finds obstore begun
+        before = len(asked)
+        assert in_fork(work) if process == "fork" else work()
+        assert sum(path.startswith("/old/") for path in asked[before:]) == 5 + 2 + 3
+
+
 @pytest.fixture(scope="module")
 def bucket(packed, tmp_path_factory):
     """URL of the dataset in a bucket of moto's."""
@@ -243,6 +292,32 @@ def test_s3_gives_ranges_and_errors(packed, bucket, process):
         run(fetcher, KEY, [(size - 3, 10)])
     with pytest.raises(EOFError, match=rf"{KEY}: {size} bytes"):
         run(fetcher, KEY, [(size + 3, 10)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("process", ["this", "fork"])
+def test_ranges_of_a_bucket_come_by_signed_urls_that_nobody_is_told(packed, bucket, process, monkeypatch):
+    def work():
+        monkeypatch.setattr(Bucket, "get_ranges", pytest.fail)
+        monkeypatch.setattr(helper.Channel, "get_ranges", pytest.fail)
+        fetcher = fetcher_of(bucket, read_s=10, retries=0)
+        got = read(fetcher)
+        monkeypatch.undo()
+        with pytest.raises(EOFError) as caught:
+            read(fetcher, spans=[(1 << 40, 10)])
+        return got, str(caught.value)
+
+    Store(bucket).head("index.json")  # so that a fork finds obstore begun
+    got, told = work() if process == "this" else in_fork(work)
+    assert got == truth(packed)
+    assert "ignature" not in told
+
+
+@pytest.mark.slow
+def test_for_a_bucket_that_is_read_without_keys_nothing_is_signed(bucket, monkeypatch):
+    assert Store(bucket).bucket.signed(KEY, 60) is not None
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    assert Store(bucket).bucket.signed(KEY, 60) is None
 
 
 @pytest.mark.slow

@@ -40,6 +40,25 @@ def test_a_model_that_maps_were_made_by_goes_and_the_maps_stay(mine: Curate, cap
     assert files(mine).keys() - before.keys() == {"maps/model-0f/summer/a.tif", "maps/model-0f/notes.model"}
 
 
+def test_features_of_earlier_releases_go_and_those_of_this_one_stay(mine: Curate, capsys: pytest.CaptureFixture[str]):
+    assert mine("embed", "--with", "handmade", "--scheduler", "none") == 0
+    (standing,) = (mine.folder / "embeddings").rglob("*.parquet")
+    made = standing.read_bytes()
+    before = mine.folder / "embeddings" / "0123456789abcdef" / standing.name
+    older = mine.folder / "embeddings" / "handmade-0123456789abcdef.parquet"  # as releases before this layout have it
+    own = mine.folder / "embeddings" / "notes.txt"
+    for path in (before, older, own):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(made)
+    capsys.readouterr()
+    assert mine("gc", "--delete") == 0
+    said = capsys.readouterr().out
+    for path in (before, older):
+        assert f"embedding {path.relative_to(mine.folder)}: 1 object" in said
+        assert not path.exists()
+    assert standing.read_bytes() == own.read_bytes() == made
+
+
 @pytest.mark.slow
 def test_what_nothing_refers_to_is_listed_and_goes_when_asked_for(mine: Curate, capsys: pytest.CaptureFixture[str]):
     whole = files(mine)

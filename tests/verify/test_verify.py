@@ -144,7 +144,8 @@ def test_a_lost_ledger_segment(mine: Curate, capsys):
 @pytest.mark.slow
 def test_the_last_ledger_segment_lost_is_told_by_the_shards_that_were_packed_with_it(mine: Curate, capsys):
     # Without shards it cannot be told from a build that was stopped before it wrote the segment; building settles both.
-    sorted(mine.folder.glob("ledger/*/summer/*.jsonl"))[-1].unlink()
+    for segment in sorted(mine.folder.glob("ledger/*/summer/*.jsonl"))[-2:]:  # of slabs, and of columns of their facts
+        segment.unlink()
     told = [f for f in faults(mine, capsys) if "nobody recorded" not in f]
     assert len(told) == 1
     assert re.search(r"ledger/europe/summer: tells of \d+ patches, .* told of 25", told[0])
@@ -197,13 +198,13 @@ def killed(curate: Curate, at: str, n: int, *arguments: str) -> None:
     ("at", "n", "cube"),
     [
         ("objects.Store.publish", 30, "static"),  # in the middle of a cube's creation
-        ("ledger.Ledger.append", 9, "summer"),
+        ("ledger.Ledger.append", 9, "static summer"),  # of the first one the columns of facts alone are not there
         *fast(
             [],
             [
                 ("ledger.Ledger.record_cube", 1, "static"),
                 ("ledger.Ledger.append", 1, "static"),
-                ("objects.Store.publish", 150, "static"),
+                ("objects.Store.publish", 62, "static"),
             ],
         ),
     ],
@@ -218,7 +219,7 @@ def test_what_a_killed_build_left_is_unfinished_and_no_fault(
     assert [
         re.fullmatch(r"unfinished: (\d+) objects? of cube europe/(\w+) not .*`curate --region europe --season .*", x)[2]
         for x in left
-    ] == [cube]
+    ] == cube.split()
     assert mine() == 0
     assert said(mine, capsys) == (0, [], [])
 
@@ -364,7 +365,7 @@ def test_what_a_killed_second_try_of_failed_patches_left_is_unfinished_and_no_fa
     damage = mine.copy(tmp_path / "damage")
     settled = [n for n, r in cube.ledger.slabs.items() if r.settled and r.settled < len(r.patches)]
     for slab in settled:  # the sea's patches need no map: they were settled at once
-        key = cube.cube.fact_key(next(f for f in cube.cube.facts if f.name == "dem_hole_fraction"), slab)
+        key = cube.cube.facts_key(slab)
         data = bytearray((damage.folder / key).read_bytes())
         data[len(data) // 2] ^= 1
         (damage.folder / key).write_bytes(data)

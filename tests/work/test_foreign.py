@@ -213,9 +213,14 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+GONE_S = 90
+"""Within which a worker that was told to end has ended: where its stream to the scheduler was cancelled while it wrote, Dask
+waits 30 seconds for it, and goes then."""
+
+
 def terminate(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    process.wait(30)
+    process.wait(GONE_S)
 
 
 @pytest.mark.parametrize("end", [kill, terminate])
@@ -248,7 +253,7 @@ def terminate_all(process: subprocess.Popen[bytes]) -> None:
     """As batch systems and service managers do: the nanny and its worker at once."""
     for its in [*psutil.Process(process.pid).children(recursive=True), process]:
         its.terminate()
-    process.wait(30)
+    process.wait(GONE_S)
 
 
 LEAVES = {

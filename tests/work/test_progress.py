@@ -74,6 +74,29 @@ def test_piped_lines_come_by_themselves_however_long_nothing_is_finished(monkeyp
     assert not [t for t in threading.enumerate() if t.name == "curation-progress" and _is_late(t)]
 
 
+def test_what_is_said_is_the_work_within_and_not_what_it_belongs_to(monkeypatch, caplog):
+    monkeypatch.setattr(progress, "PLAIN_EVERY_S", 0.05)
+    caplog.set_level(logging.INFO)
+    with Doing("build: reading", often_short=True) as outer:
+        with Doing("locate: drawing", often_short=True) as inner:
+            time.sleep(0.4)
+            shown = [column(outer).render(None).plain for column in (progress._Line, progress._Rest)]
+            assert (outer.innermost, inner.innermost) == (inner, inner)
+        within = [r.message for r in caplog.records]
+        time.sleep(0.4)
+        assert (outer.innermost, inner.innermost) == (outer, inner)
+    assert shown[0] == "locate: drawing"
+    assert re.fullmatch(r"\d s so far", shown[1])
+    assert within
+    assert {x.rpartition(":")[0] for x in within} == {"locate: drawing"}
+    assert {x.rpartition(":")[0] for x in (r.message for r in caplog.records[len(within) :])} == {"build: reading"}
+
+
+def test_what_is_counted_says_how_far_it_is_whatever_is_done_within(clocked):
+    with Counting("build", 3, "patch") as count, Doing("server", often_short=True):
+        assert count.innermost is count
+
+
 def _is_late(thread: threading.Thread) -> bool:
     thread.join(2)
     return thread.is_alive()

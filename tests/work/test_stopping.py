@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from tests.pack.labels.files import label_file
 from tests.processes import started, stopped
 from tests.properties import fast
 from tests.run import Curate, scheduler_by_hand
-from tests.world import World
+from tests.world import World, recipe
 
 pytestmark = pytest.mark.alone
 
@@ -207,6 +208,71 @@ def test_a_signal_while_the_command_is_still_loading_ends_it_in_one_line(world: 
     assert ended == 128 + number
     assert lines[-1] == "curate: stopped before it began\n"
     assert not run.root.exists()
+
+
+class Silent(BaseHTTPRequestHandler):
+    """A catalog that says what it has, and answers no search."""
+
+    asked: threading.Event
+
+    def do_GET(self) -> None:
+        own = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+        extent = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}}
+        about = {"stac_version": "1.0.0", "description": "d", "license": "x", "links": []}
+        collection = {"type": "Collection", "id": "sentinel-2-l2a", "extent": extent, **about}
+        forms = ("core", "item-search", "collections", "ogcapi-features", "item-search#query")
+        links = [
+            {"rel": "search", "href": f"{own}/search", "method": "POST"},
+            {"rel": "data", "href": f"{own}/collections"},
+        ]
+        root = {"type": "Catalog", "id": "x", **about, "links": links}
+        root["conformsTo"] = [f"https://api.stacspec.org/v1.0.0/{form}" for form in forms]
+        named = {"collections": {"collections": [collection], "links": []}, "sentinel-2-l2a": collection}
+        body = json.dumps(named.get(self.path.rpartition("/")[2], root)).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.asked.set()
+        threading.Event().wait(120)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_sigterm_ends_a_build_whose_catalog_answers_no_search(world: World, tmp_path: Path):
+    asked = threading.Event()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("_Silent", (Silent,), {"asked": asked}))
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    mine = world.from_afar(tmp_path / "afar")
+    mine.recipe.write_text(recipe("Asked in vain", "s2l2a = {}"))
+    where = ["--dataset", str(mine.recipe), "--root", str(tmp_path / "root"), "--scheduler", "none"]
+    command = [
+        sys.executable,
+        "-m",
+        "curation",
+        "build",
+        *where,
+        "--catalog",
+        f"http://127.0.0.1:{server.server_port}/v1",
+    ]
+    with started(command, stderr=subprocess.PIPE, text=True) as process:
+        assert asked.wait(100)
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert process.stderr is not None
+        lines = process.stderr.readlines()
+        assert process.wait(60) == 143
+    assert time.monotonic() - began < 30  # it would wait for as many tries of a minute as are made
+    assert lines[-1] == "curate: stopped; the same command goes on from here\n"
+    server.shutdown()
+    server.server_close()
 
 
 def _slow(folder: Path) -> Path:

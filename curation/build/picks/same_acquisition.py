@@ -85,7 +85,7 @@ class SameAcquisition(Pick):
         """Notes what is taken off its numbers; passes where these, judged by the other's mask, do not contradict that."""
         patch.note(source, baseline=scene.baseline or "", offset_dn=scene.offset_dn)
         judge = next(s for s in slab.sources if s.name == self.goes_with), to
-        slab.reader.prefetch([offset.looks(slab, source, scene, judge)])
+        slab.reader.prefetch(offset.looks(slab, source, scene, judge))
         offset.check(slab, patch, source, scene, judge)
 
     def compare(self, slab: Slab, patch: Patch, source: Source) -> None:

@@ -1,6 +1,6 @@
 """The archive: GeoTIFFs and netCDF files by collection, item and asset, rendered when first asked for and kept on disk.
 
-Scenes of the cells are rendered block by block (`cellscenes`), everything else a file at a time.
+Scenes of the cells (`cellscenes`) and aerial pictures (`pictures`) are rendered block by block, all else a file at a time.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from rasterio.enums import Resampling
 
 from curation.embedded.archive.blockfile import BlockFile
 from curation.embedded.archive.cellscenes import CellScenes
+from curation.embedded.archive.landsat import COLLECTION as LANDSAT
+from curation.embedded.archive.landsat import SceneL, landsat_scenes
+from curation.embedded.archive.pictures import Pictures
 from curation.embedded.archive.published import published
-from curation.embedded.archive.scenes import Scene1, Scene2, dynamicworld_scenes, s1_scenes, s2_scenes
-from curation.embedded.sensors import columns, labels, level2, olci, optics, orbits, radar, static
+from curation.embedded.archive.scenes import Lit, Scene1, dynamicworld_scenes, s1_scenes, s2_scenes, shift_of
+from curation.embedded.sensors import columns, labels, level2, olci, oli, optics, orbits, radar, static
 from curation.embedded.world import cells, floods, ground, terrain, view
 from curation.embedded.world.cover import BANDS
 from curation.embedded.world.grids import Grid
@@ -31,6 +34,9 @@ from curation.embedded.world.once import OnceCache
 from curation.embedded.world.regions import Region
 
 BLOCK = 512
+
+QA = "qa_pixel"
+"""The asset of Landsat's mask."""
 
 OVERVIEWS = [4, 16]
 
@@ -72,6 +78,7 @@ def groups() -> list[Group]:
     by_res = [tuple(b for b in BANDS if optics.RES_M[b] == res) for res in (10, 20, 60)]
     out = [Group("sentinel-2-l2a", s.id, assets) for s in s2_scenes() for assets in (*by_res, ("SCL",))]
     out += [Group("sentinel-1-rtc", s.id, (pol,)) for s in s1_scenes() for pol in radar.POLARISATIONS]
+    out += [Group(LANDSAT, s.id, assets) for s in landsat_scenes() for assets in (oli.BANDS, (QA,))]
     out += [Group("dynamicworld", s.dynamicworld_id, ("label",)) for s in dynamicworld_scenes()]
     out += [Group("cop-dem-glo-30", p.id, ("data",)) for p in (*static.elevation_products(), *static.world_elevation())]
     out += [Group("esa-worldcover", p.id, ("map",)) for p in static.worldcover_products()]
@@ -93,6 +100,8 @@ class Archive:
         products = (*static.elevation_products(), *static.world_elevation(), *static.worldcover_products())
         self._static = {p.id: p for p in products}
         self._cells = CellScenes(folder / "blocks", lambda biome: self._stored_ground(cells.biome_region(biome)))
+        self._landsat = {s.id: s for s in landsat_scenes()}
+        self._pictures = Pictures(folder / "blocks", self._ground)
         self._s5p = {f.id: f for f in columns.files()}
         self._s3 = {g.id: g for g in olci.granules()}
         self._grounds: OnceCache[ground.Ground] = OnceCache(2)
@@ -110,10 +119,13 @@ class Archive:
 
     def in_blocks(self, key: Key) -> BlockFile | None:
         """Where everything lies in an asset that is rendered block by block; None where it is none, or unknown."""
-        return self._cells.file(key.collection, key.item, key.asset)
+        its = key.collection, key.item, key.asset
+        return self._cells.file(*its) or self._pictures.file(*its)
 
     def read(self, key: Key, start: int, stop: int) -> bytes:
         """Bytes start to stop of an asset that is rendered block by block."""
+        if self._pictures.file(key.collection, key.item, key.asset) is not None:
+            return self._pictures.read(key.item, start, stop)
         return self._cells.read(key.collection, key.item, key.asset, start, stop)
 
     def path(self, key: Key) -> Path:
@@ -158,6 +170,8 @@ class Archive:
             (pol,) = group.assets
             pixels = radar.gamma0(radar_scene, self._view(radar_scene), pol)
             self._write(group, pol, pixels, radar_scene.grid, nodata=radar.NODATA, compress="ZSTD")
+        elif group.collection == LANDSAT:
+            self._write_landsat(group, self._landsat[group.item])
         elif group.collection == "dynamicworld":
             scene = self._dw[group.item]
             seen = self._view(scene)
@@ -175,6 +189,15 @@ class Archive:
             assert product.region is not None
             pixels = labels.worldcover(self._ground(product.region), product.region, product.grid, product.version)
             self._write(group, "map", pixels, product.grid, nodata=0)
+
+    def _write_landsat(self, group: Group, scene: SceneL) -> None:
+        seen, grid = self._view(scene), scene.grid.coarser(oli.FACTOR)
+        under = self._light(scene, seen)
+        if group.assets == (QA,):
+            self._write(group, QA, oli.quality(scene, seen, under), grid, nodata=oli.QA_FILL, predictor="NO")
+            return
+        for name, pixels in oli.bands(scene, seen, under).items():
+            self._write(group, name, pixels, grid, nodata=oli.FILL, predictor=2)
 
     def _write_swath(self, group: Group) -> None:
         with contextlib.ExitStack() as whole:
@@ -203,10 +226,11 @@ class Archive:
                     np.save(file, getattr(made, name))
         return ground.Ground(*(np.load(paths[name], mmap_mode="r") for name in ("code", "height")))
 
-    def _view(self, scene: Scene1 | Scene2) -> view.View:
+    def _view(self, scene: Scene1 | Lit) -> view.View:
         grid, level_m = scene.grid, floods.level_m(scene.region, scene.time)
+        shift = shift_of(scene)
         return self._views.get(
-            (grid, level_m), lambda: view.make(self._seen(scene.region, level_m), scene.region, grid)
+            (grid, level_m, shift), lambda: view.make(self._seen(scene.region, level_m), scene.region, grid, shift)
         )
 
     def _seen(self, region: Region, level_m: float | None) -> ground.Ground:
@@ -216,9 +240,9 @@ class Archive:
             return dry
         return self._grounds.get((region.name, level_m), lambda: floods.under_water(dry, region, level_m))
 
-    def _light(self, scene: Scene2, seen: view.View) -> optics.Light:
+    def _light(self, scene: Lit, seen: view.View) -> optics.Light:
         # Products of one acquisition and tile share it.
-        return self._lights.get((scene.acquired, scene.tile), lambda: optics.light(scene, seen))
+        return self._lights.get((scene.acquired, scene.grid), lambda: optics.light(scene, seen))
 
     def _write(self, group: Group, asset: str, pixels: NDArray[Any], grid: Grid, **options: object) -> None:
         path = self.folder / "archive" / Key(group.collection, group.item, asset).path

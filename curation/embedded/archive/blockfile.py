@@ -32,12 +32,12 @@ _SHORT, _LONG, _ASCII, _DOUBLE = 3, 4, 2, 12
 _FORMAT = {_SHORT: "H", _LONG: "I", _DOUBLE: "d"}
 
 Blocks = Callable[[int, int], NDArray[Any]]
-"""Row and column of a block to its pixels, (block, block)."""
+"""Row and column of a block to its pixels, (block, block), or (block, block, band) of several bands."""
 
 
 @dataclass(frozen=True)
 class BlockFile:
-    """Where everything lies in one such file of one band."""
+    """Where everything lies in one such file."""
 
     grid: Grid
     """Its pixels; a whole number of blocks each way."""
@@ -46,6 +46,8 @@ class BlockFile:
     dtype: str
     """Of its pixels, as numpy names it."""
     nodata: float | None = None
+    bands: int = 1
+    """All of a pixel lie together; of several the first three are red, green and blue."""
 
     def __post_init__(self) -> None:
         if self.block % 16 or self.grid.height % self.block or self.grid.width % self.block:
@@ -61,7 +63,7 @@ class BlockFile:
 
     @cached_property
     def _block_bytes(self) -> int:
-        return self.block * self.block * np.dtype(self.dtype).itemsize
+        return self.block * self.block * self.bands * np.dtype(self.dtype).itemsize
 
     @cached_property
     def _slot_bytes(self) -> int:
@@ -101,16 +103,19 @@ class BlockFile:
             (254, _LONG, [int(level > 0)]),  # a reduced image
             (256, _LONG, [-(-self.grid.width // factor)]),
             (257, _LONG, [-(-self.grid.height // factor)]),
-            (258, _SHORT, [8 * pixel.itemsize]),
+            (258, _SHORT, [8 * pixel.itemsize] * self.bands),
             (259, _SHORT, [1]),  # no compression
-            (262, _SHORT, [1]),  # black is zero
-            (277, _SHORT, [1]),
+            (262, _SHORT, [1 if self.bands == 1 else 2]),  # black is zero, or red, green and blue
+            (277, _SHORT, [self.bands]),
             (284, _SHORT, [1]),
             (322, _LONG, [self.block]),
             (323, _LONG, [self.block]),
             (324, _LONG, [first + k * self._slot_bytes + 4 for k in range(rows * cols)]),
             (325, _LONG, [self._block_bytes] * (rows * cols)),
-            (339, _SHORT, [{"u": 1, "i": 2, "f": 3}[pixel.kind]]),
+            *(
+                [(338, _SHORT, [0] * (self.bands - 3))] if self.bands > 3 else []
+            ),  # more bands, none of them transparency
+            (339, _SHORT, [{"u": 1, "i": 2, "f": 3}[pixel.kind]] * self.bands),
         ]
         if level == 0:
             tags += [
@@ -153,7 +158,7 @@ class BlockFile:
     def _overview(self, row: int, col: int, blocks: Blocks) -> NDArray[Any]:
         """A block of the overview, from up to 16 of the image."""
         _, down, across = self._levels[0]
-        out = np.zeros((self.block, self.block), dtype=self.dtype)
+        out = np.zeros((self.block, self.block, *([self.bands] if self.bands > 1 else [])), dtype=self.dtype)
         small = self.block // OVERVIEW
         for r in range(min(OVERVIEW, down - row * OVERVIEW)):
             for c in range(min(OVERVIEW, across - col * OVERVIEW)):

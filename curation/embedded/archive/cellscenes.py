@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import numcodecs
 import numpy as np
-from cachetools import LRUCache
 from numpy.typing import NDArray
 from scipy.interpolate import RectBivariateSpline
 
 from curation.embedded.archive.blockfile import BlockFile
-from curation.embedded.archive.published import published
-from curation.embedded.archive.scenes import Scene1, Scene2
+from curation.embedded.archive.blockstore import BlockStore, Pixels
+from curation.embedded.archive.scenes import Scene1, Scene2, shift_of
 from curation.embedded.sensors import optics, radar
 from curation.embedded.world import cells, noise, terrain
 from curation.embedded.world.cover import BANDS, STEPS, kind
@@ -27,18 +23,11 @@ from curation.embedded.world.once import OnceCache
 from curation.embedded.world.regions import frame, transformer
 from curation.embedded.world.view import View, smooth
 
-Pixels = NDArray[Any]
-
 BLOCK = {10: 240, 20: 240, 60: 80}
 """Pixels along a block's side, by pixel size: 2.4 or 4.8 km."""
 
 KNOT_PX = 8
 """Every how many 20 m pixels the terrain is worked out."""
-
-MEMORY_BLOCKS = 256
-"""Blocks that are kept in memory: the bands of a group come in the order of files, not of blocks."""
-
-_PACKED = numcodecs.Blosc(cname="zstd", clevel=1, shuffle=numcodecs.Blosc.BITSHUFFLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +61,13 @@ class CellScenes:
             folder: where blocks are kept.
             stored_ground: the ground of a biome by name; it is kept here.
         """
-        self._folder = folder
+        self._store = BlockStore(folder)
         self._groups = {(g.collection, g.item, a): g for g in _groups() for a in g.assets}
         self._scenes: dict[str, Scene1 | Scene2] = {s.id: s for s in cells.s2_scenes()}
         self._scenes |= {s.id: s for s in cells.s1_scenes()}
         self._grounds: OnceCache[Ground] = OnceCache(len(cells.BIOMES))
         self._stored_ground = stored_ground
-        self._memory: LRUCache[Path, Pixels] = LRUCache(MEMORY_BLOCKS)
-        self._lock = threading.Lock()
         self._views: OnceCache[View] = OnceCache(32)
-        self._rendering: OnceCache[dict[str, Pixels]] = OnceCache(16)
 
     def file(self, collection: str, item: str, asset: str) -> BlockFile | None:
         """Where everything lies in an asset's file; None where it is none of these."""
@@ -101,41 +87,10 @@ class CellScenes:
         return file.read(start, stop, lambda row, col: self._block(group, asset, row, col))
 
     def _block(self, group: Group, asset: str, row: int, col: int) -> Pixels:
-        found = self._found(self._path(group, asset, row, col))
-        if found is not None:
-            return found
-
-        def render() -> dict[str, Pixels]:
-            made = self._render(group, row, col)
-            for name, pixels in made.items():
-                path = self._path(group, name, row, col)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with published(path) as part:
-                    part.write_bytes(np.array(pixels.shape, "<u4").tobytes() + _PACKED.encode(pixels))
-                self._remember(path, pixels)
-            return made
-
-        return self._rendering.get((group, row, col), render)[asset]
-
-    def _path(self, group: Group, asset: str, row: int, col: int) -> Path:
-        return self._folder / group.collection / group.item / asset / f"{row}-{col}"
-
-    def _found(self, path: Path) -> Pixels | None:
-        with self._lock:
-            if path in self._memory:
-                return self._memory[path]
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        dtype = {"SCL": "uint8", "vv": "float32", "vh": "float32"}.get(path.parent.name, "uint16")
-        pixels: Pixels = np.frombuffer(_PACKED.decode(data[8:]), dtype).reshape(np.frombuffer(data[:8], "<u4"))
-        self._remember(path, pixels)
-        return pixels
-
-    def _remember(self, path: Path, pixels: Pixels) -> None:
-        with self._lock:
-            self._memory[path] = pixels
+        file = self.file(group.collection, group.item, asset)
+        assert file is not None
+        item, at = f"{group.collection}/{group.item}", (row, col)
+        return self._store.block(item, asset, at, file.dtype, group.assets, lambda: self._render(group, row, col))
 
     def _render(self, group: Group, row: int, col: int) -> dict[str, Pixels]:
         scene = self._scenes[group.item]
@@ -148,7 +103,8 @@ class CellScenes:
             seen = self._views.get(part1.grid, lambda: view(cell, under, part1.grid))
             return {pol: radar.gamma0(part1, seen, pol) for pol in group.assets}
         part2 = replace(scene, part=at)
-        seen = self._views.get(part2.grid, lambda: view(cell, under, part2.grid))
+        shift = shift_of(part2)
+        seen = self._views.get((part2.grid, shift), lambda: view(cell, under, part2.grid, shift))
         light = optics.light(part2, seen)
         if group.assets == ("SCL",):
             return {"SCL": optics.classification(part2, seen, light)}
@@ -160,9 +116,13 @@ def _file(grid: Grid, block: int, dtype: str, nodata: float | None) -> BlockFile
     return BlockFile(grid, block, dtype, nodata)
 
 
-def view(cell: cells.Cell, under: Ground, grid: Grid) -> View:
-    """A cell as a grid of 10 m pixels sees it: its biome's ground again and again, the world's terrain and sea."""
-    row, col = (np.floor(f).astype(np.int64) for f in frame_pixels(grid, cell.region))
+def view(cell: cells.Cell, under: Ground, grid: Grid, shift: tuple[float, float] = (0.0, 0.0)) -> View:
+    """A cell as a grid of 10 m pixels sees it: its biome's ground again and again, the world's terrain and sea.
+
+    Of what is seen beside its place (`shift`, pixels down and right) the terrain stays: it is smooth.
+    """
+    at = zip(frame_pixels(grid, cell.region), shift, strict=True)
+    row, col = (np.floor(f + np.float32(by)).astype(np.int64) for f, by in at)
     seed = cell.region.seed
     rows, cols = under.code.shape
     code = under.code[(row + seed) % rows, (col + seed // 7) % cols]

@@ -18,16 +18,16 @@ sao-paulo (zone 23 south)
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import shapely
 import shapely.affinity
 
-from curation.embedded.world import noise, tables
+from curation.embedded.world import noise, tables, traits
 from curation.embedded.world.grids import Grid, from_frame, s1_grid, s2_grid
 from curation.embedded.world.regions import BBox, Region, Tile, by_name, frame, projected, transformer
 
@@ -49,6 +49,54 @@ class Sky:
 
 CLEAR = Sky(0.0)
 OVERCAST = Sky(1.0)
+
+
+class Overpass(Hashable, Protocol):
+    """An acquisition of a region, by whatever satellite: what its sky follows from."""
+
+    @property
+    def date(self) -> str:
+        """The UTC day."""
+
+    @property
+    def sky(self) -> Sky:
+        """Its clouds: those of one day are the same to all."""
+
+    @property
+    def edge(self) -> Edge | None:
+        """The swath's edge; None where the swath covers the whole region."""
+
+
+class Lit(Protocol):
+    """A scene that the sun lights, of whatever satellite."""
+
+    @property
+    def id(self) -> str:
+        """Of its item."""
+
+    @property
+    def acquired(self) -> Overpass:
+        """When and under which sky."""
+
+    @property
+    def region(self) -> Region:
+        """Of what ground."""
+
+    @property
+    def time(self) -> dt.datetime:
+        """UTC."""
+
+    @property
+    def doy(self) -> int:
+        """Day of the year."""
+
+    @property
+    def grid(self) -> Grid:
+        """Its 10 m grid."""
+
+    @property
+    def part(self) -> Part | None:
+        """What of it this is; None for the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +131,8 @@ class Pass1:
 _TABLE = tables.beside(__file__)
 
 
-def _edge(row: Mapping[str, Any]) -> Edge | None:
+def edge_of(row: Mapping[str, Any]) -> Edge | None:
+    """The edge that a row of a table names; None of one that names none."""
     return tuple(_TABLE["edges"][row["edge"]]) if "edge" in row else None
 
 
@@ -94,13 +143,13 @@ def _box(row: Mapping[str, Any], name: str) -> BBox | None:
 S2 = tuple(
     Pass2(
         region, row["date"], row["orbit"], Sky(row["cover"], _box(row, "over"), _box(row, "always")),
-        row["tiles"], tuple(row["baselines"]), _edge(row),
+        row["tiles"], tuple(row["baselines"]), edge_of(row),
     )
     for region, rows in _TABLE["s2"].items()
     for row in rows
 )  # fmt: skip
 S1 = tuple(
-    Pass1(region, row["date"], row["orbit"], _edge(row), row.get("zeros_m", 0.0))
+    Pass1(region, row["date"], row["orbit"], edge_of(row), row.get("zeros_m", 0.0))
     for region, rows in _TABLE["s1"].items()
     for row in rows
 )
@@ -237,7 +286,14 @@ class Scene1:
         return self.time.timetuple().tm_yday
 
 
-def _flown(orbit_day: str, date: str, cycle: int, orbit: int) -> tuple[bool, dt.date]:
+def shift_of(scene: Scene1 | Lit) -> tuple[float, float]:
+    """How far down and right of its place what is seen lies, in 10 m pixels: of Sentinel-2 alone, of all of a datatake."""
+    if not isinstance(scene, Scene2):
+        return 0.0, 0.0
+    return traits.shift_px(scene.region.traits, scene.acquired.region, scene.acquired.date)
+
+
+def flown(orbit_day: str, date: str, cycle: int, orbit: int) -> tuple[bool, dt.date]:
     """Whether the orbit's first satellite flew on the date, and the date.
 
     Raises:
@@ -261,14 +317,47 @@ def clock_time(day: dt.date, clock: str) -> dt.datetime:
 def s2_scenes() -> tuple[Scene2, ...]:
     """Every Sentinel-2 product, in the table's order."""
     out = []
-    for p in S2:
+    for p in (*S2, *(p for name in _TABLE["s2"] for p in more_passes(by_name(name)))):
         region = by_name(p.region)
         orbit = _TABLE["orbits2"][str(p.orbit)]
-        first, date = _flown(orbit["day"], p.date, 5, p.orbit)
+        first, date = flown(orbit["day"], p.date, 5, p.orbit)
         time = clock_time(date, orbit["clock"])
         tiles = {t.name: t for t in region.tiles}
         for name in p.tiles.split():
             out += [scene2(p, region, tiles[name], baseline, time, first=first) for baseline in p.baselines]
+    return tuple(out)
+
+
+CYCLE_DAYS, DENSE = 5, "lower-rhine"
+"""From one pass of an orbit to the next; the region that has many dates where an Earth has `dates`."""
+
+QUARTERS = (
+    ("2020-12-01", "2021-03-01"),
+    ("2021-03-01", "2021-06-01"),
+    ("2021-06-01", "2021-09-01"),
+    ("2021-09-01", "2021-12-01"),
+)
+"""Seasons of the north, half-open: in each there are to be so many dates."""
+
+
+def more_passes(region: Region) -> tuple[Pass2, ...]:
+    """Sentinel-2 passes beside those of the table, where a region has `dates`: every second one that the orbit flies.
+
+    They see all of the region; their clouds follow from the date: in half of them under a fifth, in others up to all.
+    """
+    if not (region.traits.dates and region.name == DENSE):
+        return ()
+    before = [p for p in S2 if p.region == region.name]
+    orbit, taken, tiles = before[0].orbit, {p.date for p in before}, " ".join(t.name for t in region.tiles)
+    day, out = dt.date.fromisoformat(_TABLE["orbits2"][str(orbit)]["day"]), []
+    first, last = (dt.date.fromisoformat(its) for its in (QUARTERS[0][0], QUARTERS[-1][1]))
+    day += dt.timedelta(days=-(-(first - day).days // CYCLE_DAYS) * CYCLE_DAYS)
+    while day < last:
+        cover = np.random.default_rng(noise.seed_of("more", region.seed, str(day))).beta(0.5, 1.0)
+        if str(day) not in taken and (day - first).days // CYCLE_DAYS % 2:
+            baseline = "02.14" if day < dt.date(2021, 3, 30) else "03.00" if day < dt.date(2021, 6, 30) else "03.01"
+            out.append(Pass2(region.name, str(day), orbit, Sky(round(float(cover), 2)), tiles, (baseline,)))
+        day += dt.timedelta(days=CYCLE_DAYS)
     return tuple(out)
 
 
@@ -294,13 +383,13 @@ def s1_scenes() -> tuple[Scene1, ...]:
     out = []
     for p in S1:
         orbit = _TABLE["orbits1"][str(p.orbit)]
-        first, date = _flown(orbit["day"], p.date, 6, p.orbit)
+        first, date = flown(orbit["day"], p.date, 6, p.orbit)
         time, platform = clock_time(date, orbit["clock"]), "1A" if first else "1B"
         out.append(Scene1(p, by_name(p.region), orbit["direction"], platform, time, orbit["epsg"]))
     return tuple(out)
 
 
-def swath(scene: Scene1 | Scene2) -> shapely.Polygon:
+def swath(scene: Scene1 | Lit) -> shapely.Polygon:
     """What the scene covers, in the CRS of its grid: its rectangle cut at the swath's edge."""
     return _in_grid(scene, 0.0)
 
@@ -310,7 +399,7 @@ def inner_swath(scene: Scene1) -> shapely.Polygon:
     return _in_grid(scene, scene.acquired.zeros_m)
 
 
-def _in_grid(scene: Scene1 | Scene2, inset_m: float) -> shapely.Polygon:
+def _in_grid(scene: Scene1 | Lit, inset_m: float) -> shapely.Polygon:
     rectangle = shapely.box(*scene.grid.bounds)
     edge = scene.acquired.edge
     if edge is None:
@@ -332,7 +421,7 @@ def _right_of(edge: Edge, region: Region, inset_m: float) -> shapely.Polygon:
     return shapely.Polygon([a - far * along, a + far * along, a + far * (along + right), a + far * (right - along)])
 
 
-def footprint(scene: Scene1 | Scene2) -> shapely.Polygon | shapely.MultiPolygon:
+def footprint(scene: Scene1 | Lit) -> shapely.Polygon | shapely.MultiPolygon:
     """What the scene covers in longitude and latitude, a point about every 2 km; cut in two at the antimeridian."""
     ring = shapely.segmentize(swath(scene), 2_000)
     there = projected(ring, f"EPSG:{scene.grid.epsg}", "EPSG:4326")

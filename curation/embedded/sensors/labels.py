@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.embedded.archive.scenes import Scene2
-from curation.embedded.sensors import optics
-from curation.embedded.sensors.mistakes import SERVED, Mistakes, Rater, leaf, mapped
+from curation.embedded.sensors import mistakes, optics
+from curation.embedded.sensors.mistakes import Rater, leaf, mapped
 from curation.embedded.sensors.optics import Light
 from curation.embedded.world import noise
 from curation.embedded.world.cover import COVERS, per_code
@@ -43,18 +43,18 @@ def elevation(ground: Ground, region: Region, grid: Grid) -> NDArray[np.float32]
     return out
 
 
-def worldcover(ground: Ground, region: Region, grid: Grid, version: str, its: Mistakes = SERVED) -> NDArray[np.uint8]:
+def worldcover(ground: Ground, region: Region, grid: Grid, version: str) -> NDArray[np.uint8]:
     """WorldCover codes, uint8 on the grid."""
     rater = yearly(version)
     out = np.empty((grid.height, grid.width), dtype=np.uint8)
     for start in range(0, grid.height, STRIP):
         stop = min(start + STRIP, grid.height)
         row, col = (f.astype(np.int32) for f in frame_pixels(grid.rows(start, stop), region))
-        out[start:stop] = WC_CODES[mapped(ground, region, row, col, rater, its)]
+        out[start:stop] = WC_CODES[mapped(ground, region, row, col, rater, mistakes.of(region.traits))]
     return out
 
 
-def dynamicworld(scene: Scene2, ground: Ground, view: View, under: Light, its: Mistakes = SERVED) -> NDArray[np.uint8]:
+def dynamicworld(scene: Scene2, ground: Ground, view: View, under: Light) -> NDArray[np.uint8]:
     """Dynamic World classes of one Sentinel-2 acquisition: uint8 by 10 m pixel, 255 where it has a gap."""
     seed = noise.seed_of("dw", scene.seed)
     gap = noise.rolled(noise.texture(_GAPPY), (view.grid.height // 2, view.grid.width // 2), seed + 1) > 2.4
@@ -66,8 +66,11 @@ def dynamicworld(scene: Scene2, ground: Ground, view: View, under: Light, its: M
     out = np.empty((view.grid.height, view.grid.width), dtype=np.uint8)
     for start in range(0, view.grid.height, STRIP):
         stop = min(start + STRIP, view.grid.height)
-        row, col = (f.astype(np.int32) for f in frame_pixels(view.grid.rows(start, stop), scene.region))
-        part = mapped(ground, scene.region, row, col, rater, its)
+        row, col = (
+            (f + np.float32(moved)).astype(np.int32)
+            for f, moved in zip(frame_pixels(view.grid.rows(start, stop), scene.region), view.shift, strict=True)
+        )
+        part = mapped(ground, scene.region, row, col, rater, mistakes.of(scene.region.traits))
         half = slice(start // 2, stop // 2)
         part[(under.snow[half] > 0.5).repeat(2, axis=0).repeat(2, axis=1)] = 8
         part[gap[half].repeat(2, axis=0).repeat(2, axis=1)] = DW_GAP

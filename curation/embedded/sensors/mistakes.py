@@ -6,7 +6,7 @@ Every error follows from where on the ground it is, not from the scene's own gri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -16,6 +16,7 @@ from curation.embedded.world import noise
 from curation.embedded.world.cover import COVERS, NEVER, STEPS, greenness, per_code
 from curation.embedded.world.ground import Ground
 from curation.embedded.world.regions import Region
+from curation.embedded.world.traits import EAGER, TOGETHER, Traits
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -65,10 +66,17 @@ class Mistakes:
     """Of what is Dynamic World's own, how much all of its days have in common: a model errs alike every day."""
     seed: int = 0
     """Another one errs elsewhere."""
+    eager: float = 0.0
+    """By how much both err sooner, in standard deviations."""
 
 
 SERVED = Mistakes()
-"""Of the Earth that is served."""
+"""Of the Earth that is served by default."""
+
+
+def of(its: Traits) -> Mistakes:
+    """Of an Earth."""
+    return replace(SERVED, correlation=TOGETHER, eager=EAGER) if its.labels else SERVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +139,7 @@ def _limits(rater: Rater) -> Floats:
 
 def leaf(doy: float, region: Region) -> Floats:
     """Green share by code on a day of a region's year."""
-    of = [greenness(c, doy, south=region.south, evergreen=region.evergreen) for c in COVERS]
+    of = [greenness(c, doy, **region.look) for c in COVERS]
     return np.stack(of).astype(np.float32).reshape(len(COVERS) * STEPS)
 
 
@@ -165,7 +173,7 @@ def mapped(
         np.clip(row + down, 0, rows - 1) * np.int32(cols) + np.clip(col + right, 0, cols - 1)
     ]
     other = (_fields(row, col, "which", region, rater, its) > 0.6).astype(np.int8)
-    errs = _fields(row, col, "errs", region, rater, its) > _limits(rater)[code]
+    errs = _fields(row, col, "errs", region, rater, its) > (_limits(rater) - np.float32(its.eager))[code]
     out: NDArray[np.uint8] = np.where(errs, _wrong()[other, code], _true()[code])
     salt = np.uint32(noise.seed_of("speckle", region.seed, its.seed, rater.map, rater.day))
     drawn = noise.hash_u32((row.astype(np.uint32) * np.uint32(65_537) + col.astype(np.uint32)) ^ salt)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import rasterio.features
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
-from curation.embedded.archive.scenes import Scene2, swath
+from curation.embedded.archive.scenes import Lit, Scene2, swath
 from curation.embedded.world import clouds, noise
 from curation.embedded.world.cover import BANDS, COVERS, SPECTRA, kind, per_code, reflectance
 from curation.embedded.world.grids import Grid
@@ -44,8 +44,34 @@ class Light:
     shade: Floats | None
     """Depth of cloud shadow."""
 
+    def strip(self, start: int, stop: int, factor: int) -> Light:
+        """Of rows start to stop, counted in pixels of 10 m, by pixels of 10 m × factor."""
+        fields = (self.lit, self.snow, self.cloud, self.shade)
+        lit, snow, cloud, shade = (None if f is None else resized(f[start // 2 : stop // 2], factor) for f in fields)
+        assert lit is not None
+        assert snow is not None
+        return Light(lit, snow, cloud, shade)
 
-def light(scene: Scene2, view: View) -> Light:
+    def veil(self, ground: Floats, snow: float, cloud: float, dark: float) -> None:
+        """Lights the ground, and lays snow, shadow and cloud over it, in place.
+
+        Args:
+            ground: what is seen of it flat and under the sun, in any unit, by this light's pixels.
+            snow: that of snow, in the same.
+            cloud: that of cloud.
+            dark: share of light that a full cloud shadow takes.
+        """
+        ground *= self.lit
+        if self.snow.any():
+            ground += (np.float32(snow) - ground) * self.snow
+        if self.shade is not None and self.cloud is not None:
+            ground *= 1 - np.float32(dark) * self.shade
+            # Thick clouds are a little brighter than thin ones.
+            top = np.float32(cloud) * (0.75 + 0.4 * self.cloud)
+            ground += (top - ground) * self.cloud
+
+
+def light(scene: Lit, view: View) -> Light:
     """Illumination, snow, and clouds of a scene."""
     zenith, azimuth = clouds.sun(scene)
     tilt = np.tan(np.radians(zenith))
@@ -68,7 +94,7 @@ def light(scene: Scene2, view: View) -> Light:
     return Light(lit.astype(np.float32), snow.astype(np.float32), cloud, shade)
 
 
-def valid(grid: Grid, scene: Scene2) -> NDArray[np.bool_] | None:
+def valid(grid: Grid, scene: Lit) -> NDArray[np.bool_] | None:
     """Which pixels' centres lie in the swath; None where all do."""
     if scene.acquired.edge is None:
         return None
@@ -85,7 +111,7 @@ def bands(scene: Scene2, view: View, under: Light, names: Sequence[str]) -> dict
     20 and 60 m pixels are means of the 10 m ground, lit and clouded at their own size.
     """
     factor = RES_M[names[0]] // 10
-    table = reflectance(scene.doy, south=scene.region.south, evergreen=scene.region.evergreen) * 10_000
+    table = reflectance(scene.doy, **scene.region.look) * 10_000
     grid = view.grid.coarser(factor)
     weak = per_code([c.grain for c in COVERS]) / 32
     out = {name: np.empty((grid.height, grid.width), dtype=np.uint16) for name in names}
@@ -94,30 +120,19 @@ def bands(scene: Scene2, view: View, under: Light, names: Sequence[str]) -> dict
     for start in range(0, view.grid.height, STRIP):
         stop = min(start + STRIP, view.grid.height)
         code = view.code[start:stop]
-        lit, snow, cloud, shade = (
-            None if f is None else _resized(f[start // 2 : stop // 2], factor)
-            for f in (under.lit, under.snow, under.cloud, under.shade)
-        )
-        assert lit is not None
+        over = under.strip(start, stop, factor)
         if factor == 1:
             texture = weak[code]
             texture *= view.grain[start:stop]
             texture += 1
-            lit = np.asarray(lit * texture, dtype=np.float32)
+            over = replace(over, lit=np.asarray(over.lit * texture, dtype=np.float32))
         rows = slice(start // factor, stop // factor)
         for name in names:
             b = BANDS.index(name)
             dn = table[b][code]
             if factor > 1:
-                dn = _means(dn, factor)
-            dn *= lit
-            if snow is not None and under.snow.any():
-                dn += (np.float32(SPECTRA["snow"][b] * 10_000) - dn) * snow
-            if shade is not None and cloud is not None:
-                dn *= 1 - np.float32(SHADE[b]) * shade
-                # Thick clouds are a little brighter than thin ones.
-                top = np.float32(SPECTRA["cloud"][b] * 10_000) * (0.75 + 0.4 * cloud)
-                dn += (top - dn) * cloud
+                dn = means(dn, factor)
+            over.veil(dn, SPECTRA["snow"][b] * 10_000, SPECTRA["cloud"][b] * 10_000, SHADE[b])
             dn += noise.normal(dn.shape, noise.seed_of(scene.pixel_seed, name, start)) * np.float32(
                 SENSOR_NOISE / factor
             )
@@ -132,7 +147,8 @@ def bands(scene: Scene2, view: View, under: Light, names: Sequence[str]) -> dict
     return out
 
 
-def _means(values: Floats, factor: int) -> Floats:
+def means(values: Floats, factor: int) -> Floats:
+    """Means of squares of `factor` pixels a side."""
     rows, cols = values.shape
     # Rows first, then columns by stride: several times faster than a mean over both axes.
     tall = values.reshape(rows // factor, factor, cols).sum(axis=1)
@@ -143,11 +159,12 @@ def _means(values: Floats, factor: int) -> Floats:
     return out
 
 
-def _resized(field: Floats, factor: int) -> Floats:
+def resized(field: Floats, factor: int) -> Floats:
     """A 20 m field at 10 m × factor."""
-    if factor == 1:
-        return field.repeat(2, axis=0).repeat(2, axis=1)
-    return field if factor == 2 else _means(field, factor // 2)
+    if factor % 2:
+        fine = field.repeat(2, axis=0).repeat(2, axis=1)
+        return fine if factor == 1 else means(fine, factor)
+    return field if factor == 2 else means(field, factor // 2)
 
 
 def classification(scene: Scene2, view: View, under: Light) -> NDArray[np.uint8]:
@@ -166,21 +183,58 @@ def classification(scene: Scene2, view: View, under: Light) -> NDArray[np.uint8]
     out[rough > 3.1] = 7
     if under.cloud is not None and under.shade is not None:
         cloud = under.cloud + np.float32(0.035) * rough
+        if scene.region.traits.masks:
+            cloud = seen_of(cloud, scene)
         # Later baselines draw shadows a little wider.
         limit = 0.3 if scene.offset else 0.36
         out[(under.shade + np.float32(0.05) * rough > limit) & (out != 6)] = 3
         out[cloud > clouds.SEEN] = 10
         out[cloud > 0.38] = 8
         out[cloud > 0.72] = 9
+    if scene.region.traits.masks:
+        bright = taken_for_cloud(code, scene)
+        out[bright & np.isin(out, (4, 5))] = 9
     inside = valid(view.grid.coarser(2), scene)
     if inside is not None:
         out *= inside
     return out
 
 
+DECEIVING = {"roof-grey": 0.35, "hall": 0.55, "quarry": 0.45, "roof-tile": 0.04, "street": 0.05}
+"""Share of what is bright that is taken for cloud on a date, by kind; half of it is so on every date."""
+
+THIN, MISSED = 0.5, 0.55
+"""Opacity below which cloud may be missed, and the share of such that is."""
+
+
+def taken_for_cloud(code: NDArray[np.uint16], scene: Scene2) -> NDArray[np.bool_]:
+    """Which pixels (20 m, by code) a classification takes for cloud under a clear sky: whole roofs and pits, not specks."""
+    share = per_code([DECEIVING.get(c.name, 0.0) for c in COVERS])[code]
+    lasting, own = (
+        noise.hash_u32(code.astype(np.uint32) * np.uint32(2_654_435_761) ^ np.uint32(noise.seed_of("masks", *parts)))
+        for parts in ((scene.region.seed,), (scene.region.seed, scene.acquired.date))
+    )
+    limit = (share / 2 * np.float32(2**32)).astype(np.uint64)
+    return np.asarray((lasting < limit) | (own < limit))
+
+
+def seen_of(cloud: Floats, scene: Scene2) -> Floats:
+    """Opacity as a classification sees it: of thin cloud whole sheets are missed."""
+    if scene.part is None:
+        sheets = noise.rolled(
+            noise.texture(1.7), (cloud.shape[0], cloud.shape[1]), noise.seed_of("haze", scene.acquired.date)
+        )
+    else:
+        sheets = noise.tiled(
+            noise.texture(1.7), scene.part[0] // 2, scene.part[1] // 2, (cloud.shape[0], cloud.shape[1])
+        )
+    missed = (cloud < THIN) & (sheets > float(np.quantile(noise.texture(1.7), 1 - MISSED)))
+    return np.where(missed, np.float32(0), cloud)
+
+
 def _land_classes(scene: Scene2) -> NDArray[np.uint8]:
     """The class of each code under a clear sky: by kind where that decides, else by vegetation index."""
-    table = reflectance(scene.doy, south=scene.region.south, evergreen=scene.region.evergreen)
+    table = reflectance(scene.doy, **scene.region.look)
     red, nir = table[BANDS.index("B04")], table[BANDS.index("B08")]
     out = np.where((nir - red) / (nir + red) > 0.38, 4, 5).astype(np.uint8)
     fixed = per_code([float(c.scl or 0) for c in COVERS]).astype(np.uint8)

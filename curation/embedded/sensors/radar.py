@@ -43,8 +43,7 @@ def gamma0(scene: Scene1, view: View, polarisation: str) -> NDArray[np.float32]:
     region = scene.region
     table = backscatter(
         scene.doy,
-        south=region.south,
-        evergreen=region.evergreen,
+        **region.look,
         look=look,
         wind_db=wind_db(scene),
         smooth=rolled(scene),

@@ -7,6 +7,7 @@ from typing import Any
 
 import shapely
 
+from curation.embedded.archive import aerial, landsat
 from curation.embedded.archive.archive import Key
 from curation.embedded.archive.scenes import (
     SENSING_S,
@@ -18,7 +19,7 @@ from curation.embedded.archive.scenes import (
     s2_scenes,
     swath,
 )
-from curation.embedded.sensors import radar, static
+from curation.embedded.sensors import oli, radar, static
 from curation.embedded.service.swathitems import EXTENSIONS, feature, swath_items
 from curation.embedded.world import cells, clouds, tables
 from curation.embedded.world.grids import Grid
@@ -36,6 +37,8 @@ def all_items() -> list[Json]:
     out += [_dynamicworld(s) for s in dynamicworld_scenes()]
     out += [_elevation(p) for p in (*static.elevation_products(), *static.world_elevation())]
     out += [_worldcover(p) for p in static.worldcover_products()]
+    out += [_landsat(s) for s in landsat.landsat_scenes()]
+    out += [_aerial(s) for s in aerial.sheets()]
     return out + swath_items()
 
 
@@ -106,6 +109,31 @@ def _sentinel1(scene: Scene1) -> Json:
         looks=radar.LOOKS,
         nodata=int(radar.NODATA),
     )
+
+
+def _landsat(scene: landsat.SceneL) -> Json:
+    zenith, azimuth = clouds.sun(scene)
+    cloud_pct = round(100 * clouds.covered_share(scene), 2)
+    grid = scene.grid.coarser(oli.FACTOR)
+    return _item(
+        landsat.COLLECTION,
+        scene.id,
+        footprint(scene),
+        scene=scene,
+        grid=grid,
+        affine=_affine(grid),
+        cloud_pct=cloud_pct,
+        elevation=round(90 - zenith, 8),
+        azimuth=round(azimuth, 8),
+        path=f"{scene.acquired.path:03d}",
+        row=f"{scene.row:03d}",
+    )
+
+
+def _aerial(sheet: aerial.Sheet) -> Json:
+    grid = sheet.grid
+    where = {"grid": grid, "bounds": list(grid.bounds), "affine9": [*_affine(grid), 0.0, 0.0, 1.0]}
+    return _item(aerial.COLLECTION, sheet.id, sheet.footprint, sheet=sheet, **where)
 
 
 def _dynamicworld(scene: Scene2) -> Json:

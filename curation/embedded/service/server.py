@@ -29,6 +29,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from curation.embedded.archive.archive import Archive, Key
 from curation.embedded.archive.mark import rendering
 from curation.embedded.service import api, era5, items
+from curation.embedded.world import traits
+from curation.embedded.world.traits import PLAIN_TRAITS
 
 RENDERERS = 2
 """Scenes rendered at a time; each takes a few hundred MB while it lasts."""
@@ -40,7 +42,9 @@ MEDIA_TYPES = {".tif": items.COG, ".nc": "application/x-netcdf"}
 
 def default_cache() -> Path:
     """A folder in the user's cache folder, one per Earth: what another one rendered is never taken for this one's."""
-    return Path(platformdirs.user_cache_dir("curation")) / f"embedded-{rendering()}"
+    its = traits.served()
+    mark = rendering() if its == PLAIN_TRAITS else f"{rendering()}-{its.name}"
+    return Path(platformdirs.user_cache_dir("curation")) / f"embedded-{mark}"
 
 
 def make_app(cache: Path, log: Path | None = None) -> ASGIApp:

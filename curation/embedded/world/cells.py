@@ -24,7 +24,7 @@ from functools import cache
 import numpy as np
 
 from curation.embedded.archive.scenes import CLEAR, OVERCAST, Pass1, Pass2, Scene1, Scene2, Sky, clock_time, scene2
-from curation.embedded.world import noise, terrain
+from curation.embedded.world import noise, terrain, traits
 from curation.embedded.world.regions import BBox, Region, Tile, transformer, wider
 from curation.embedded.world.world import CELLS, STEP_DEG
 
@@ -160,6 +160,7 @@ def _region(node: Node) -> Region:
         river_m=river,
         evergreen=evergreen,
         step_px=BLOCK_PX,
+        traits=traits.served(),
     )
 
 
@@ -183,7 +184,7 @@ def biome_region(name: str) -> Region:
     towns = ((3.05, 0.05, 1.5, 1.1), (3.11, 0.115, 1.0, 1.0)) if villages > 4 else ((3.09, 0.06, 0.5, 0.9),)
     return Region(
         f"ground-{name}", noise.seed_of("ground", name), box, (Tile("31NAA", 32631, box),),
-        towns, villages, 40.0, 240.0, forest, river, evergreen,
+        towns, villages, 40.0, 240.0, forest, river, evergreen, traits=traits.served(),
     )  # fmt: skip
 
 

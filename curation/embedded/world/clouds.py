@@ -10,7 +10,7 @@ import shapely
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from curation.embedded.archive.scenes import CLEAR, Pass2, Scene2, swath
+from curation.embedded.archive.scenes import CLEAR, Lit, Overpass, swath
 from curation.embedded.world import noise
 from curation.embedded.world.ground import COARSE, COARSE_M, upsampled
 from curation.embedded.world.regions import Region, frame, transformer
@@ -50,7 +50,7 @@ def _in_box(region: Region, rows: int, cols: int) -> tuple[NDArray[np.float64], 
 
 
 @lru_cache(maxsize=64)
-def thickness(region: Region, acquired: Pass2) -> Floats:
+def thickness(region: Region, acquired: Overpass) -> Floats:
     """How far each 160 m pixel of the frame is above the onset of cloud, in `SOFT` units: 1 and more is opaque."""
     sky, field = acquired.sky, _weather(region, acquired.date)
     u, v = _in_box(region, field.shape[0], field.shape[1])
@@ -92,7 +92,7 @@ def _opacity_at(value: float) -> float:
     return float(np.interp(value, opacity(np.linspace(0, 1, 1001, dtype=np.float32)), np.linspace(0, 1, 1001)))
 
 
-def covered_share(scene: Scene2) -> float:
+def covered_share(scene: Lit) -> float:
     """Share of the scene's valid area under cloud (0 to 1), from the large shapes and what wisps do on average."""
     if scene.acquired.sky == CLEAR:
         return 0.0
@@ -114,7 +114,7 @@ def _valid_pixels(region: Region, epsg: int, shape: shapely.Polygon) -> tuple[ND
     return (row / step).astype(np.int64), (col / step).astype(np.int64)
 
 
-def sun(scene: Scene2) -> tuple[float, float]:
+def sun(scene: Lit) -> tuple[float, float]:
     """Zenith and azimuth of the sun in degrees at the scene's centre and time (good to about a degree)."""
     w, s, e, n = scene.region.bbox
     lat, lon = np.radians((s + n) / 2), (w + e) / 2
@@ -128,7 +128,7 @@ def sun(scene: Scene2) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=8)
-def in_frame(region: Region, acquired: Pass2, zenith: float, azimuth: float) -> tuple[Floats, Floats] | None:
+def in_frame(region: Region, acquired: Overpass, zenith: float, azimuth: float) -> tuple[Floats, Floats] | None:
     """Opacity of cloud and depth of cloud shadow on the ground, by 40 m pixel of the frame; None under a clear sky."""
     if acquired.sky.cover == 0 and acquired.sky.always is None:
         return None

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.embedded.world import tables
+from curation.embedded.world.traits import Regional
 
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 """The order of every spectrum here."""
@@ -100,27 +101,35 @@ def _through_year(phenology: Phenology, day: NDArray[np.float64]) -> NDArray[np.
     return out
 
 
-def greenness(cover: Cover, doy: float, *, south: bool, evergreen: float) -> NDArray[np.float64]:
+def greenness(
+    cover: Cover, doy: float, *, south: bool, evergreen: float, regional: Regional | None = None
+) -> NDArray[np.float64]:
     """Green share of each parcel state: (STEPS,), 0 to 1; parcels run up to twelve days early or late."""
     early, _, _ = _state()
+    doy = doy + (0.0 if regional is None else regional.early_days(cover.name))
     green: NDArray[np.float64] = _through_year(cover.leaves, (doy + (182.6 if south else 0.0) + 12 * early) % 365.25)
     if cover.wc != 40 and cover.leaves is not NEVER:  # fields are sown and reaped in the tropics too
         green = green + evergreen * (0.9 - green) * (green < 0.9)
     return green
 
 
-def reflectance(doy: float, *, south: bool, evergreen: float) -> NDArray[np.float32]:
+def reflectance(doy: float, *, south: bool, evergreen: float, regional: Regional | None = None) -> NDArray[np.float32]:
     """Reflectance by band and code: float32 (12, kinds × STEPS), on flat sunlit ground."""
     _, bright, lush = _state()
     out = np.empty((len(BANDS), len(COVERS), STEPS))
     day = doy + (182.6 if south else 0.0)
     for k, c in enumerate(COVERS):
-        green = np.clip(greenness(c, doy, south=south, evergreen=evergreen) * (1 + 0.18 * lush), 0, 1)[None]
+        green = np.clip(
+            greenness(c, doy, south=south, evergreen=evergreen, regional=regional) * (1 + 0.18 * lush), 0, 1
+        )[None]
         early, _, _ = _state()
-        ripe = _through_year(c.ripening, (day + 8 * early) % 365.25)[None]
+        sooner = 0.0 if regional is None else regional.early_days(c.name)
+        ripe = _through_year(c.ripening, (day + sooner + 8 * early) % 365.25)[None]
         bare_, green_, ripe_ = (np.array(SPECTRA[m])[:, None] for m in (c.bare, c.green, c.ripe))
         plain = bare_ * (1 - green) + green_ * green
         out[:, k] = (plain * (1 - ripe) + ripe_ * ripe) * (1 + c.vary * bright)
+        if regional is not None:
+            out[:, k] *= regional.gain(c.name, len(BANDS))[:, None]
     return out.reshape(len(BANDS), -1).astype(np.float32)
 
 
@@ -132,6 +141,7 @@ def backscatter(
     look: int,
     wind_db: float = 0.0,
     smooth: NDArray[np.bool_] | None = None,
+    regional: Regional | None = None,
 ) -> NDArray[np.float32]:
     """Linear gamma0 of vv and vh by code: float32 (2, kinds × STEPS); walls shine to one look (0 or 1), not the other.
 
@@ -142,11 +152,12 @@ def backscatter(
         look: to which side the sensor looks.
         wind_db: by how much wind brightens open water in vv; ripples turn little of it into vh.
         smooth: which parcel states of fields were rolled, (STEPS,): as long as they are bare they are dark.
+        regional: as of a region.
     """
     state = _state()
     out = np.empty((2, len(COVERS), STEPS))
     for k, c in enumerate(COVERS):
-        green = greenness(c, doy, south=south, evergreen=evergreen)
+        green = greenness(c, doy, south=south, evergreen=evergreen, regional=regional)
         spread = c.vary_db * state[1 + look % 2]
         out[0, k] = c.vv + c.green_vv * green + spread
         out[1, k] = c.vh + c.green_vh * green + 0.8 * spread

@@ -83,6 +83,18 @@ def s1_grid(region: Region, epsg: int) -> Grid:
     )
 
 
+@cache
+def landsat_grid(region: Region, epsg: int) -> Grid:
+    """The ground of a region's Landsat scenes by pixels of 10 m; their own, of 30 m, have centres on multiples of 30 m.
+
+    So their edges lie half a pixel beside those of other sensors' 30 m. South of the equator, too, y is counted from there.
+    """
+    w, s, e, n = utm_box(whole(region), epsg)
+    x0, y0 = math.floor((w - 15) / 30) * 30 + 15, math.ceil((n - 15) / 30) * 30 + 15
+    # 60 m steps in size: whole pixels of 20 and of 30 m.
+    return Grid(epsg, x0, y0, 10, 10, math.ceil((y0 - s) / 60) * 6, math.ceil((e - x0) / 60) * 6)
+
+
 def degree_grid(
     region: Region, corner: tuple[int, int], size_deg: int, dx: float, dy: float, shift: float
 ) -> Grid | None:

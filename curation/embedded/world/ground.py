@@ -21,6 +21,15 @@ STRIP = 256
 DISTRICT_M = 1_150
 """Mean spacing of districts: stretches of land whose fields or streets run the same way."""
 
+HEDGE_M, HEDGED = 12.0, 0.45
+"""Width of hedges, and the share of fields that have one along one side."""
+
+TRACK_M, TRACKED = 9.0, 0.5
+"""Width of tracks, and the share of fields along every second line that one leads by."""
+
+POND_NET_M, PONDS, POND_M = 260.0, 0.3, (8.0, 24.0)
+"""Side of the squares that have a pond each, the share of those that do, and the least and greatest radius of one."""
+
 Floats = NDArray[np.float32]
 
 
@@ -232,6 +241,13 @@ def _strip(lay: _Layout, start: int, stop: int) -> NDArray[np.uint16]:
     out = np.where(built, inside, out)
     state = np.where(built & ~hall, (house >> np.uint32(12) & np.uint32(255)).astype(np.uint16), state)
 
+    if lay.region.traits.objects:
+        open_land = ~wooded & ~built & (np.abs(lead) >= 7)
+        across = (u / wide + shift - column) * wide
+        out[open_land & (across < HEDGE_M) & (r3 < HEDGED)] = kind("shrub")
+        out[open_land & (v - line * high < TRACK_M) & (line % 2 == 1) & (r1 < TRACKED)] = kind("road")
+        out[open_land & _ponds(lay.region, x, y)] = kind("lake")
+
     # Water wins.
     bank = river + 12 * grain
     lake = low & (fields["lakes"] + 0.05 * grain > 1.85) & ~(built & (town > 0.8))
@@ -245,6 +261,18 @@ def _strip(lay: _Layout, start: int, stop: int) -> NDArray[np.uint16]:
     # Woods have no parcels: their stands differ smoothly.
     state = np.where(forest, np.clip(128 + 55 * wild, 0, 255).astype(np.uint16), state)
     return (out.astype(np.uint16) * np.uint16(STEPS) + state).astype(np.uint16)
+
+
+def _ponds(region: Region, x: Floats, y: Floats) -> NDArray[np.bool_]:
+    """Where ponds lie, at frame coordinates in metres: in some of the squares of a net one, anywhere within it."""
+    across, along = (np.floor(its / POND_NET_M) for its in (x, y))
+    salt = np.uint32(noise.seed_of("ponds", region.seed))
+    drawn = noise.hash_u32((across * 73_856_093 + along * 19_349_663).astype(np.int64).astype(np.uint32) ^ salt)
+    s1, s2, s3, s4 = ((drawn >> np.uint32(s) & np.uint32(255)).astype(np.float32) / 255 for s in (0, 8, 16, 24))
+    low, high = POND_M
+    radius = low + (high - low) * s3
+    px, py = ((net + 0.15 + 0.7 * s) * POND_NET_M for net, s in ((across, s1), (along, s2)))
+    return np.asarray((s4 < PONDS) & ((x - px) ** 2 + (y - py) ** 2 < radius**2))
 
 
 def _farmed(region: Region, draw: Floats) -> NDArray[np.int64]:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from curation.embedded.world import tables
+from curation.embedded.world import tables, traits
+from curation.embedded.world.traits import PLAIN_TRAITS, Regional, Traits
 
 FRAME_RES_M = 10
 """Pixel size of a frame."""
@@ -39,6 +40,14 @@ class Tile:
     """West, south, east, north in degrees; the tile is the UTM rectangle around it."""
     step_px: int = 12
     """Its sides are multiples of so many 10 m pixels."""
+
+
+class Look(TypedDict):
+    """What the looks of kinds of ground follow from, beside the day: arguments of `cover`'s functions."""
+
+    south: bool
+    evergreen: float
+    regional: Regional | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +80,19 @@ class Region:
     """Sides of its Sentinel-1 scenes are multiples of so many 10 m pixels."""
     zones: tuple[int, ...] = ()
     """UTM zones (EPSG) of its scenes, where it has no tiles."""
+    traits: Traits = PLAIN_TRAITS
+    """What is harder of it than by default."""
 
     @property
     def south(self) -> bool:
         """Whether it lies in the southern hemisphere: the seasons are half a year off."""
         return self.bbox[3] < 0
+
+    @property
+    def look(self) -> Look:
+        """What the looks of kinds of ground follow from, beside the day."""
+        regional = Regional(self.seed) if self.traits.regions else None
+        return {"south": self.south, "evergreen": self.evergreen, "regional": regional}
 
     @property
     def index(self) -> int:
@@ -103,7 +120,7 @@ def _region(row: dict[str, Any]) -> Region:
     )
     towns = tuple(tuple(town) for town in row["towns"])
     plain = {"bbox": tuple(row["bbox"]), "zones": tuple(row.get("zones", ()))}
-    return Region(**row | plain | {"tiles": tiles, "towns": towns})
+    return Region(**row | plain | {"tiles": tiles, "towns": towns, "traits": traits.served()})
 
 
 REGIONS = tuple(map(_region, tables.beside(__file__)["regions"]))

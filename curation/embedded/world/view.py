@@ -68,10 +68,21 @@ class View:
     """Slope of the terrain towards the north, by 20 m pixel."""
     height: Floats
     """Metres, by 20 m pixel."""
+    shift: tuple[float, float] = (0.0, 0.0)
+    """How far down and right of each pixel what is seen there lies, in pixels of 10 m."""
 
 
-def make(ground: Ground, region: Region, grid: Grid) -> View:
-    """The ground on a grid of 10 m pixels, nearest neighbour for kinds, bilinear for terrain."""
+def make(ground: Ground, region: Region, grid: Grid, shift: tuple[float, float] = (0.0, 0.0)) -> View:
+    """The ground on a grid of 10 m pixels, nearest neighbour for kinds, bilinear for terrain.
+
+    Args:
+        ground: what there is.
+        region: whose it is.
+        grid: the pixels.
+        shift: how far down and right of its place it is seen, in pixels; kinds by the nearest pixel there.
+    """
+    if shift != (0.0, 0.0):
+        return moved(ground, region, grid, shift)
     code = np.empty((grid.height, grid.width), dtype=np.uint16)
     grain = np.empty(code.shape, dtype=np.int8)
     texture = np.clip(noise.texture() * 32, -127, 127).astype(np.int8)
@@ -85,3 +96,18 @@ def make(ground: Ground, region: Region, grid: Grid) -> View:
     at20 = smooth(*frame_pixels(grid.coarser(2), region), ground.height.shape)
     south, east = (np.asarray(g, dtype=np.float32) for g in np.gradient(ground.height, COARSE_M))
     return View(grid, code, grain, at20, at20.sample(east), at20.sample(-south), at20.sample(ground.height))
+
+
+def moved(ground: Ground, region: Region, grid: Grid, shift: tuple[float, float]) -> View:
+    """As `make`, of a shift that is not 0."""
+    down, right = (np.float32(its) for its in shift)
+    rows, cols = ground.code.shape
+    row, col = frame_pixels(grid, region)
+    at = np.clip(row + down, 0, rows - 1).astype(np.int32), np.clip(col + right, 0, cols - 1).astype(np.int32)
+    texture = np.clip(noise.texture() * 32, -127, 127).astype(np.int8)
+    size = texture.shape[0] - 1
+    coarse_row, coarse_col = frame_pixels(grid.coarser(2), region)
+    at20 = smooth(coarse_row + down, coarse_col + right, ground.height.shape)
+    south, east = (np.asarray(g, dtype=np.float32) for g in np.gradient(ground.height, COARSE_M))
+    seen = at20.sample(east), at20.sample(-south), at20.sample(ground.height)
+    return View(grid, ground.code[at], texture[at[0] & size, at[1] & size], at20, *seen, shift)

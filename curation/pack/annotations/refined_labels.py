@@ -227,8 +227,18 @@ def refined_names(sample: Subject) -> str | None:
     return f"{names}; unknown: {', '.join(doubtful)}" if doubtful else names
 
 
-def _maps(sample: Subject) -> tuple[Codes, list[Codes | None], float] | None:
-    """The map of the year and of each season's day as numbers of labels, and a pixel's area in square metres."""
+def of_sample(sample: Subject) -> Refined | None:
+    """Refined labels of a sample, a row per season of the recipe; None of one without both maps on one grid."""
+    maps = _maps(sample)
+    if maps is None or all(day is None for day in maps[1]) or len(sample.label_names) == 0:
+        return None
+    if len({m.shape for m in (maps[0], *maps[1]) if m is not None}) > 1:
+        return None
+    return refine(maps[0], maps[1], sample.label_names, sample.rules, maps[2])
+
+
+def maps_of(sample: Subject) -> tuple[dict[str | None, Codes], float]:
+    """Season, or None of the map of the year → numbers of labels, (y, x); and a pixel's area in square metres."""
     found: dict[str | None, Codes] = {}
     pixel_m2 = 0.0
     for name, pixels in sample.arrays.items():
@@ -239,6 +249,12 @@ def _maps(sample: Subject) -> tuple[Codes, list[Codes | None], float] | None:
             continue
         found[season or None] = _labels_of(pixels[0], sample.legends[array], sample.label_names)
         pixel_m2 = float(entry.res_m or 0) ** 2
+    return found, pixel_m2
+
+
+def _maps(sample: Subject) -> tuple[Codes, list[Codes | None], float] | None:
+    """The map of the year and of each season's day as numbers of labels, and a pixel's area in square metres."""
+    found, pixel_m2 = maps_of(sample)
     annual = found.get(None)
     return None if annual is None else (annual, [found.get(s) for s in sample.season_names], pixel_m2)
 

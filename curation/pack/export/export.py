@@ -27,13 +27,14 @@ from curation.pack.export import of_shards, selecting, target
 from curation.pack.export.forms.cog import Cog
 from curation.pack.export.forms.geotiff import Geotiff
 from curation.pack.export.forms.kuro_siwo import KuroSiwo
+from curation.pack.export.forms.litdata import Litdata
 from curation.pack.export.forms.netcdf import Netcdf4
 from curation.pack.export.forms.npz import Npz
 from curation.pack.export.forms.parquet import Parquet
 from curation.pack.export.forms.stac import Stac
 from curation.pack.export.pieces import ExportScope, Form, SlabPiece
 from curation.pack.export.selecting import Condition
-from curation.pack.export.target import PieceJob, PieceRecord, Written, write_piece
+from curation.pack.export.target import PieceJob, Written, write_piece
 from curation.pack.split import Split
 from curation.pack.writers import versions
 from curation.places.locations import Locations
@@ -47,7 +48,9 @@ from curation.work.run import Run
 
 log = logging.getLogger(__name__)
 
-FORMS: dict[str, type[Form]] = {form.name: form for form in (Geotiff, Cog, Netcdf4, Npz, Stac, Parquet, KuroSiwo)}
+FORMS: dict[str, type[Form]] = {
+    form.name: form for form in (Geotiff, Cog, Netcdf4, Npz, Stac, Parquet, Litdata, KuroSiwo)
+}
 """Each is a file of `forms/`."""
 
 READ_THREADS = 8
@@ -201,7 +204,8 @@ def _of_cube(its: CubeContents, wish: Wish, split: Split | None) -> Iterator[Sla
             left = None if left is None else left - len(wanted)
             if wanted:
                 record = its.ledger.slabs[slab]
-                yield SlabPiece(cube.dataset, its.store, cube.region, cube.season, slab, places, record, tuple(wanted))
+                which = (cube.dataset, its.store, cube.region, cube.season, slab, places, record, tuple(wanted))
+                yield SlabPiece(*which, asked=its.asked)
 
 
 def _identity(place: Location, folder: str, season: str, split: Split | None) -> dict[str, Any]:
@@ -237,7 +241,8 @@ def exported(plan: ExportPlan, run: Run) -> Exported:
         StorageError: nothing more can be kept; a rerun goes on.
     """
     form, to = plan.form, plan.target
-    target.claim(to, {"form": form.name, "dataset": plan.dataset.name} | plan.wish.as_json())
+    wished = plan.wish.as_json() | ({"settings": dict(form.settings)} if form.settings else {})
+    target.claim(to, {"form": form.name, "dataset": plan.dataset.name} | wished)
     to.delete(paths.EXPORT)  # until all is there again
     jobs = (PieceJob(form, p, to, _written_by()) for p in plan.asked.pieces)
     done: dict[str, Written] = {}
@@ -257,7 +262,7 @@ def exported(plan: ExportPlan, run: Run) -> Exported:
         first_few = "; ".join(one_line(err) for err in list(failed.values())[:MOST_CAUSES])
         message = f"{counted(len(failed), 'part')} of {len(plan.asked.pieces)} could not be exported: {first_few}"
         raise (DamageError if any(isinstance(e, DamageError) for e in failed.values()) else CurationError)(message)
-    _forget(to, set(done))
+    done = target.settled(to, done)
     written = [[f.key for f in done[p.name].record.files] for p in plan.asked.pieces]
     last = [to.publish(key, data) for key, data in sorted(form.last(plan.asked, written).items())]
     records = {target.record_key(name): done[name].sha256 for name in sorted(done)}
@@ -272,22 +277,13 @@ def exported(plan: ExportPlan, run: Run) -> Exported:
         "form": form.name,
         "dataset": plan.dataset.name,
         "title": plan.dataset.recipe.title,
-        "asked": plan.wish.as_json(),
+        "asked": wished,
         "counts": {form.noun: found.count, "files": found.files, "bytes": found.size},
-        "licences": {s.name: s.licence for s in plan.dataset.specs.values()},
+        "licences": {s.name: s.licence for s in plan.dataset.specs.values()}
+        | {name: its.attribution for name, its in plan.asked.owed.items()},
         "written_by": versions(),
         "files": {r.key: r.sha256 for r in last},
         "records": records,
     }
     to.publish(paths.EXPORT, (json.dumps(manifest, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode())
     return found
-
-
-def _forget(to: Store, done: set[str]) -> None:
-    """Removes what an earlier run of the same export wrote of pieces that are none any more."""
-    known = {target.record_key(name) for name in done} | {paths.EXPORT_ASKED}
-    for stat in list(to.list(paths.EXPORT_RECORDS)):
-        if stat.key not in known:
-            before: PieceRecord | None = target.record_of(to, stat.key)
-            target.remove(to, [f.key for f in before.files] if before else [])
-            to.delete(stat.key)

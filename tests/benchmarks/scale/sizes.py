@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import multiprocessing
 import shutil
@@ -30,6 +31,7 @@ from curation.build.context import SlabJob
 from curation.build.slab import SlabReceipt
 from curation.cubes import cube, selection
 from curation.cubes.cube import Cube
+from curation.cubes.facts import outcome_facts
 from curation.outcomes import PatchOutcome, SourceOutcome, Status
 from curation.places.locations import Locations
 from curation.places.regions import from_bbox
@@ -46,6 +48,8 @@ from tests.benchmarks.scale import planet
 
 SLEEP_S = 0.005
 """In place of reading a slab."""
+SOME: dict[str, Any] = {"float32": 0.123456, "time": 1.6e9 + 1 / 3, "string": "descending", "uint8": 1, "int16": 44}
+"""What is measured of a patch, by type of fact."""
 T = TypeVar("T")
 
 
@@ -67,8 +71,10 @@ def slept(job: SlabJob) -> SlabReceipt:
         )
         for p in places
     )
-    receipts = job.store.publish_all(here.slab_objects(job.slab, {}, [{} for _ in places]))
-    record = SlabRecord(job.slab, outcomes, tuple(map(StoredObject.of, receipts)))
+    rows = [{f.name: SOME[f.type] for f in here.facts if not f.axis} | outcome_facts(o) for o in outcomes]
+    receipts = job.store.publish_all(here.slab_objects(job.slab, {}, rows))
+    hashed = tuple(dataclasses.replace(o, facts=its) for o, its in zip(outcomes, here.row_hashes(rows), strict=True))
+    record = SlabRecord(job.slab, hashed, tuple(map(StoredObject.of, receipts)))
     return SlabReceipt(record, {r.key: r.etag for r in receipts}, time.perf_counter() - started, slab.peak_bytes())
 
 
@@ -140,6 +146,7 @@ def measure(patches: int, slab_patches: int, root: Path, found: Any, *, only_sea
     places = selection.locations(dataset, store, [region])
     slabs = [cube.cube_of(dataset, r, s, its).slabs for r, its in places.items() for s in seasons]
     out["slabs"] = sum(slabs)
+    out["objects"] = sum(1 for _ in store.list("cubes"))
     ledgers, out["replay_s"], _ = timed(lambda: [Ledger.replay(store, region.name, s) for s in seasons])
     out["ledger_mb"] = sum(s.size for s in store.list("ledger")) / 1e6
     out["segments"] = sum(its.segments for its in ledgers)
@@ -155,6 +162,7 @@ ROWS = {
     "search, memory added, MiB": ("search_mib", lambda f: f["search_mib"]),
     "build, client CPU, µs per patch": ("cpu", lambda f: 1e6 * f["build_cpu_s"] / f["patches"]),
     "build, client CPU, ms per slab": ("cpu", lambda f: 1e3 * f["build_cpu_s"] / f["slabs"]),
+    "objects of cubes without pixels, per slab": ("objects", lambda f: f["objects"] / f["slabs"]),
     "build, wall, µs per patch": ("wall", lambda f: 1e6 * f["build_s"] / f["patches"]),
     "client and scheduler after a quarter, MiB": ("client", lambda f: f["client_mib_0.25"]),
     "client and scheduler half-way, MiB": ("client", lambda f: f["client_mib_0.5"]),

@@ -22,8 +22,8 @@ from typing import Any
 
 import platformdirs
 
-from tests.benchmarks import environments
-from tests.benchmarks.streaming import layouts, limits, proof, samples, serve, tables
+from tests.benchmarks import environments, machine
+from tests.benchmarks.streaming import layouts, limits, proof, samples, serve, tables, touched
 from tests.benchmarks.streaming.tables import Case, Run
 
 BATCH = 16
@@ -59,6 +59,7 @@ CONTENDERS = (
     Contender("webdataset GeoTIFF", "wds", "wds-tif", "tif", has_http=True),
     Contender("litData", "lit", "lit", "raw"),
     Contender("litData, huge pages", "lit", "lit", "huge", env=_HUGE),
+    Contender("SPDL, threads", "threads", "stock", "npy"),
     Contender("MosaicML ndarray", "mosaic", "mosaic-ndarray", "ndarray"),
     Contender("MosaicML bytes", "mosaic", "mosaic-bytes", "bytes"),
 )
@@ -138,7 +139,7 @@ def measure(
     cases: list[Case],
     args: argparse.Namespace,
 ) -> tuple[list[Run], str, dict[str, str]]:
-    """(the best round of each contender and case, which server it was, what failed)."""
+    """(the middle round of each contender and case, which server it was, what failed)."""
     keys = ",".join(samples.make(n).key for n in proof.numbers(args.samples))
     results: dict[tuple[Case, Contender], list[dict[str, Any]]] = defaultdict(list)
     failed: dict[str, str] = {}
@@ -163,7 +164,7 @@ def measure(
                     results[case, c].append(got)
                     say(f"{case} round {round_}: {c.name}: {got['samples_per_s']:,.0f} samples/s")
     runs = [
-        Run(c.name, c.peer == "ours", c.form, case, max(found, key=lambda r: r["samples_per_s"]),
+        Run(c.name, c.peer == "ours", c.form, case, machine.middle(found, "samples_per_s"),
             [r["samples_per_s"] for r in found])
         for (case, c), found in results.items()
     ]  # fmt: skip
@@ -174,14 +175,18 @@ def facts_of(
     chosen: list[Contender], folders: dict[str, Path], args: argparse.Namespace, server: str
 ) -> dict[str, Any]:
     """Limits, bytes and what a reader of the table must know."""
-    found = {"page cache → reused buffer": limits.page_cache(folders["stock"])}
-    found["memcpy into a reused buffer"] = limits.memcpy()
-    found["copy into fresh memory"] = limits.fresh_copy()
+    first = min(folders["stock"].rglob("*.tar"))
+    found = {"page cache → reused buffer": machine.page_cache(first)}
+    found["memcpy into a reused buffer"] = machine.memcpy()
+    found["copy into fresh memory"] = machine.fresh_copy()
     if "http" in args.places:
         with serve.serving(folders["stock"]) as (url, server):
             found[f"http, one plain connection ({server})"] = limits.http_read(url, "shard-000000.tar")
-    floors, sizes = {}, {}
+    floors, sizes, bytes_ = {}, {}, {}
     for c in chosen:
+        if c.peer == "ours":
+            its = {m: touched.touched(folders[c.layout], c.variant, m == "crop") for m in args.modes.split(",")}
+            bytes_[c.name] = {mode: of.per_delivered for mode, of in its.items()}
         sizes[c.name.partition(",")[0]] = layouts.size_of(folders[c.layout]) / args.samples
         if c.peer == "ours" and c.form == c.variant and c.form in ("ten", "native"):
             found[f"{c.name}: xxh3 alone, of packed bytes"] = limits.hashing(folders[c.layout])[0]
@@ -191,18 +196,19 @@ def facts_of(
         elif c.form in ("nearest", "bilinear"):
             floors[c.name] = limits.cpu_floor_s_per_gb(folders[c.layout], c.form)
     about = (
-        f"{args.samples} samples, batches of {BATCH}, best of {args.rounds} interleaved rounds of {args.seconds} s, page "
-        f"cache warm, {os.cpu_count()} cores ({platform.machine()}), torch CPU; load before it began: {args.load:.1f}. "
+        f"{args.samples} samples, batches of {BATCH}, the middle of {args.rounds} interleaved rounds of {args.seconds} s, "
+        f"page cache warm, {os.cpu_count()} cores ({platform.machine()}), torch CPU; load before it began: {args.load:.1f}. "
         "Hashes checked in ours. Every contender's tensors were proved equal by hash (of *bilinear* only the keys). "
         "Epochs are as long as the data, so starting one counts. "
         f"http: {server}, on {'one core that contenders leave alone, locally too' if args.apart else 'the same cores'}; "
         "litData and MosaicML read no http. The machine is shared: trust ratios within "
-        "a table to 10–20 %, absolute numbers less; the column of rounds shows how they scatter. GB/s and CPU s/GB are of "
+        "a table to 10–20 %, absolute numbers less; rounds have median and quartiles. GB/s and CPU s/GB are of "
         "delivered bytes, which are fewer for native groups (whose crop is 228 px, a multiple of 60 m). CPU of its floor: "
-        "against xxh3 + decoding + upsampling + one copy, each alone on both cores. Memory: sum of proportional set sizes "
+        "against xxh3 + decoding + upsampling + one copy, each alone on both cores. Touched: bytes hashed, decoded or "
+        "copied for each that is delivered. Memory: sum of proportional set sizes "
         "over all processes of a contender, at its highest in an untimed epoch."
     )
-    return {"about": about, "limits": found, "cpu_floors": floors, "bytes": sizes}
+    return {"about": about, "limits": found, "cpu_floors": floors, "touched": bytes_, "bytes": sizes}
 
 
 def arguments() -> argparse.Namespace:
@@ -211,7 +217,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="1 round of 1.5 s, 2 workers, local")
     parser.add_argument("--only", help="parts of the names of contenders, with commas between")
     parser.add_argument("--samples", type=int, default=320, help="best a multiple of 16 per worker (default: 320)")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--workers", default="0,1,2")
     parser.add_argument("--modes", default="full,crop")

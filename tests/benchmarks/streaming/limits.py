@@ -1,4 +1,4 @@
-"""What this machine allows in one thread: reading the page cache, copying, hashing, decoding, in GB/s of what comes out."""
+"""What this machine allows in one thread of what a reader does: asking, hashing, decoding, in GB/s of what comes out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import multiprocessing
 import time
 import urllib.parse
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -21,34 +20,8 @@ from curation.format.index import Index
 from curation.format.table import read_members
 from curation.stream.layout import STORED
 from curation.stream.resample import Upsample, upsample
-
-_RUNS = 5
-"""At least: the first one meets cold caches and pages never touched, and on a busy machine there is time for no more."""
-
-
-def _rate(work: Callable[[], int], seconds: float = 0.5, clock: Callable[[], float] = time.thread_time) -> float:
-    """Best GB of runs of `work`, which gives the bytes it did, per second of this thread's CPU (or of another clock)."""
-    best, runs, until = 0.0, 0, time.perf_counter() + seconds
-    while runs < _RUNS or time.perf_counter() < until:
-        runs += 1
-        started = clock()
-        size = work()
-        best = max(best, size / (clock() - started) / 1e9)
-    return best
-
-
-def page_cache(folder: Path) -> float:
-    """Shards into one reused buffer of 16 MB."""
-    buffer = bytearray(1 << 24)
-
-    def work() -> int:
-        total = 0
-        with next(iter(sorted(folder.rglob("*.tar")))).open("rb", buffering=0) as file:
-            while n := file.readinto(buffer):
-                total += n
-        return total
-
-    return _rate(work)
+from tests.benchmarks import machine
+from tests.benchmarks.machine import rate
 
 
 def http_read(url: str, name: str) -> float:
@@ -65,27 +38,9 @@ def http_read(url: str, name: str) -> float:
         return total
 
     try:
-        return _rate(work, clock=time.perf_counter)  # it waits for the server
+        return rate(work, clock=time.perf_counter)  # it waits for the server
     finally:
         connection.close()
-
-
-def memcpy() -> float:
-    """Arrays of a sample's size into a reused buffer of a batch's."""
-    source, target = np.ones((16, 8_293_824), np.uint8), np.empty((16, 8_293_824), np.uint8)
-
-    def work() -> int:
-        for into, of in zip(target, source, strict=True):
-            np.copyto(into, of)
-        return target.nbytes
-
-    return _rate(work)
-
-
-def fresh_copy() -> float:
-    """The same into memory that was never touched, which is what a new segment per batch costs."""
-    source = np.ones(16 * 8_293_824, np.uint8)
-    return _rate(lambda: source.copy().nbytes)
 
 
 def _payloads(folder: Path) -> list[bytes]:
@@ -116,7 +71,7 @@ def hashing(folder: Path) -> tuple[float, float]:
         return sum(map(len, members))
 
     decoded = sum(map(_decoded_size, members)) if _is_packed(folder) else sum(map(len, members))
-    return _rate(work), sum(map(len, members)) / decoded
+    return rate(work), sum(map(len, members)) / decoded
 
 
 def decoding(folder: Path) -> float | None:
@@ -133,7 +88,7 @@ def decoding(folder: Path) -> float | None:
             blosc.decompress(m, buffer[:size])
         return sum(sizes)
 
-    return _rate(work)
+    return rate(work)
 
 
 def _upsampling_s(index: Index, mode: Upsample) -> tuple[float, float]:
@@ -153,7 +108,7 @@ def _upsampling_s(index: Index, mode: Upsample) -> tuple[float, float]:
             return fine.numel() * fine.element_size()
 
         fine_gb = work() * times / 1e9
-        took += fine_gb / _rate(work)
+        took += fine_gb / rate(work)
         more += fine_gb * (1 - 1 / factor**2)
     return took, more
 
@@ -169,7 +124,7 @@ def cpu_floor_s_per_gb(folder: Path, mode: Upsample | None = None) -> float:
 
 
 def _floor_s_per_gb(folder: Path, mode: Upsample | None) -> float:
-    copy_gb_s = memcpy()
+    copy_gb_s = machine.memcpy()
     hash_gb_s, share = hashing(folder)
     decode = decoding(folder)
     floor = share / hash_gb_s + (1 / decode if decode else 0)

@@ -64,6 +64,20 @@ def test_one_row_of_blocks_has_no_overview():
         assert np.array_equal(opened.read(1), pixels)
 
 
+def test_several_bands_lie_pixel_by_pixel_and_none_of_them_is_transparency():
+    file = BlockFile(Grid(32632, 290_058, 5_682_204, 0.6, 0.6, 144, 96), 48, "uint8", bands=4)
+    pixels = np.random.default_rng(4).integers(0, 250, (144, 96, 4)).astype("uint8")
+    data = _whole(file, pixels)
+    assert len(data) == file.size
+    with MemoryFile(data) as memory, memory.open() as opened:
+        assert np.array_equal(opened.read(), np.moveaxis(pixels, 2, 0))
+        assert [c.name for c in opened.colorinterp] == ["red", "green", "blue", "undefined"]
+        assert (opened.transform, opened.nodata) == (file.grid.transform, None)
+        assert opened.interleaving.name == "pixel"
+    with MemoryFile(data) as memory, memory.open(overview_level=0) as small:
+        assert np.array_equal(small.read(), np.moveaxis(pixels[::4, ::4], 2, 0))
+
+
 def test_a_grid_that_is_no_whole_number_of_blocks_is_refused():
     with pytest.raises(ValueError, match="whole blocks"):
         BlockFile(Grid(32733, 0.0, 0.0, 10, 10, 100, 96), 48, "uint8")

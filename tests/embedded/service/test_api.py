@@ -82,7 +82,7 @@ class TestSearch:
             every,
             lambda i: (
                 i["properties"].get("eo:cloud_cover", 100) < 20
-                and i["properties"]["s2:mgrs_tile"] in ("31UGS", "32ULB")
+                and i["properties"].get("s2:mgrs_tile") in ("31UGS", "32ULB")
             ),
         )
 

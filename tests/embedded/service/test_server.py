@@ -88,7 +88,8 @@ def test_items_say_what_the_files_are(earth):
     cheap = [
         (item, name)
         for item, name in picked.values()
-        if name in ("SCL", "data", "map") or (name in ("label", "vv") and item["properties"]["proj:epsg"] == 32723)
+        if name in ("SCL", "data", "map", "image")
+        or (name, item["properties"]["proj:epsg"]) in (("label", 32723), ("vv", 32723), ("qa_pixel", 32623))
     ]
     assert {item["collection"] for item, _ in cheap} == {item["collection"] for item in every}
     for item, name in cheap:
@@ -130,3 +131,27 @@ def test_a_server_that_cannot_start_says_why(earth):
     said = f"ended with 1 before it answered: port {port}: Address already in use: say another (--port), or 0 for a free one"
     with pytest.raises(embedded.ServerError, match=rf"{re.escape(said)}\n"), embedded.serve(earth.cache, port=port):
         pass
+
+
+@pytest.mark.slow
+def test_a_harder_earth_is_served_by_its_name_and_has_a_cache_of_its_own(tmp_path, monkeypatch):
+    with embedded.serve(tmp_path, earth="dates") as url:
+        asked = {"collections": "sentinel-2-l2a", "bbox": "6.0,51.2,6.05,51.25", "limit": 500}
+        asked |= {"datetime": "2021-06-01T00:00:00Z/2021-09-01T00:00:00Z"}
+        found = requests.get(f"{url}/search", params=asked, timeout=60).json()["features"]
+    dates = {f["properties"]["datetime"][:10] for f in found}
+    assert len(dates) >= 8
+    with pytest.raises(embedded.ServerError, match="CURATION_EARTH: no Earth 'moon'"), embedded.serve(earth="moon"):
+        raise AssertionError
+    code = "from curation.embedded.service import server; print(server.default_cache())"
+    names = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {embedded.EARTH: its},
+        ).stdout.strip()
+        for its in ("plain", "hard", "shifts+masks")
+    ]
+    assert names[1:] == [f"{names[0]}-hard", f"{names[0]}-masks+shifts"]

@@ -29,7 +29,7 @@ ROWS = (
     Mutant(
         "the embedded Earth without its packages is said before it is started",
         "curation/api/earth.py",
-        '    extras.check("earth", f"catalog {EMBEDDED}")\n',
+        '    extras.check("earth", f"catalog {catalog}")\n',
         "",
         ("tests/test_dependencies.py::test_the_embedded_earth_without_its_extra_is_one_line_and_code_2",),
     ),
@@ -125,7 +125,7 @@ ROWS = (
     Mutant(
         "chips of two releases are not one dataset",
         "curation/api/importing.py",
-        "    _check_same(made, look)\n",
+        "    _check_same(made, its, look)\n",
         "",
         ("tests/api/test_importing.py::test_chips_of_another_release_are_not_added_to_those_of_this_one",),
     ),
@@ -135,5 +135,40 @@ ROWS = (
         "notes = annotate.foreseen(made.dataset, every)",
         "notes: list[str] = []",
         ("tests/pack/test_era5_monthly.py::test_a_store_that_is_not_as_the_recipe_says_packs_nothing",),
+    ),
+    Mutant(
+        "of chips no catalog's offers are shown",
+        "curation/api/folder.py",
+        "        if recipes.asks_nobody(self.dataset):\n",
+        "        if False:\n",
+        ("tests/recipe/test_foreign.py::test_who_is_asked_for_chips_is_nobody",),
+    ),
+    Mutant(
+        "a URL is no folder of chips",
+        "curation/api/importing.py",
+        '    if "://" in str(source):\n',
+        "    if False:\n",
+        ("tests/api/test_wrong_inputs.py::test_a_source_that_is_no_dataset[url]",),
+    ),
+    Mutant(
+        "fewer tars than readers are warned of",
+        "curation/api/viewed.py",
+        "if count < readers:",
+        "if False:",
+        ("tests/pack/export/test_views.py::test_a_dry_run_says_how_much_and_writes_nothing",),
+    ),
+    Mutant(
+        "no place is of two Earths",
+        "curation/api/folder.py",
+        "        if len(asked) > 1:",
+        "        if False:",
+        ("tests/api/test_earth.py::test_a_harder_earth_is_another_catalog_and_no_place_has_both",),
+    ),
+    Mutant(
+        "a page that cannot be written is told before anything is made",
+        "curation/api/distance.py",
+        "            target.check_writable()\n",
+        "            pass\n",
+        ("tests/worth/distance/test_compare.py::test_a_page_that_cannot_be_written_is_told_before_anything_is_made",),
     ),
 )

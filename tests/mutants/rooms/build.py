@@ -4,7 +4,34 @@ from tests.mutants.row import STORAGE, Mutant
 
 WALK = "tests/build/test_walk.py"
 
+ONE_STAYS = (
+    "tests/build/test_in_time.py::test_what_is_known_of_one_source_stays_where_another_chooses_a_scene_of_its_own"
+)
+
 ROWS = (
+    Mutant(
+        "cloud cover that is asked for and not stated is told",
+        "curation/build/sourcecheck.py",
+        "if spec.limits_cloud and form.cloud_cover and scene.cloud_pct is None and not catalog.is_file:",
+        "if False:",
+        (
+            "tests/build/test_sourcecheck.py::test_items_of_an_api_that_state_no_cloud_cover_are_told_where_it_is_asked_for",
+        ),
+    ),
+    Mutant(
+        "what is known of a source stays where another chooses a scene of its own",
+        "curation/build/walk.py",
+        "self.patch.facts |= trial.facts",
+        "self.patch.facts = trial.facts",
+        (f"{ONE_STAYS}[both are taken]",),
+    ),
+    Mutant(
+        "what is known of a source stays where another, that is not required, is refused",
+        "curation/build/walk.py",
+        "self.patch.facts |= nearest.facts if",
+        "self.patch.facts = nearest.facts if",
+        (f"{ONE_STAYS}[the second is refused]",),
+    ),
     Mutant(
         "a cube is bound to the shapes of its places",
         "curation/build/kinds/vectors.py",
@@ -845,8 +872,8 @@ ROWS = (
     Mutant(
         "no image lies a pixel beside the others",
         "curation/build/pixels.py",
-        "            bands.append(pixels)\n",
-        '            bands.append(np.roll(pixels, 1, axis=1) if source.name == "s1pre1" else pixels)\n',
+        "        return pixels, warped\n",
+        '        return np.roll(pixels, 1, axis=2) if source.name == "s1pre1" else pixels, warped\n',
         ("tests/test_kuro_siwo_faults.py::test_each_image_is_the_one_it_is_called_after_to_the_pixel",),
     ),
     Mutant(
@@ -920,8 +947,8 @@ ROWS = (
     Mutant(
         "a chip has as many pixels as are stated",
         "curation/build/chips.py",
-        "if (rows, columns) != (side, side):",
-        "if False:",
+        "    if (rows, columns) != (side, side):\n        text = ",
+        "    if False:\n        text = ",
         ("tests/build/test_chips.py::test_a_chip_without_a_transform_is_held_against_its_number_of_pixels",),
     ),
     Mutant(
@@ -1083,5 +1110,105 @@ ROWS = (
         "[table.id, *filter(None, joins)]",
         "[table.id]",
         ("tests/build/test_chipscan.py::test_ids_of_each_source_in_a_csv_are_text_with_their_zeros",),
+    ),
+    Mutant(
+        "swapped bands of a radar are told",
+        "curation/build/chiplook.py",
+        "            if len(medians) == 2 and medians[0] > medians[1]:\n",
+        "            if False:\n",
+        ("tests/api/test_importing.py::test_bands_of_a_radar_that_are_swapped_are_told_and_acknowledged_by_a_key",),
+    ),
+    Mutant(
+        "an order of bands may be acknowledged",
+        "curation/build/chiplook.py",
+        ' or use.mend.order == "stated"',
+        "",
+        ("tests/api/test_importing.py::test_bands_of_a_radar_that_are_swapped_are_told_and_acknowledged_by_a_key",),
+    ),
+    Mutant(
+        "chips whose files have changed are read again",
+        "curation/build/chipmarks.py",
+        " and before.get(key) != now[key]",
+        " and False",
+        ("tests/api/test_importing.py::test_a_chip_that_nobody_looks_at_and_that_has_become_another_is_told",),
+    ),
+    Mutant(
+        "a changed chip that is told is not taken for known",
+        "curation/build/chipmarks.py",
+        "    if not found:\n",
+        "    if True:\n",
+        ("tests/api/test_importing.py::test_a_chip_that_nobody_looks_at_and_that_has_become_another_is_told",),
+    ),
+    Mutant(
+        "a chip that was refused may have changed, too",
+        "curation/build/chipmarks.py",
+        "was.status in (Status.OK, Status.REJECTED) and",
+        "was.status is Status.OK and",
+        ("tests/api/test_importing.py::test_a_chip_that_was_refused_and_is_as_stated_by_now_is_told",),
+    ),
+    Mutant(
+        "a changed chip that cannot be read stays doubtful",
+        "curation/build/chipmarks.py",
+        '{**now, **{key: before.get(key, "") for key in unread}}',
+        "now",
+        ("tests/api/test_importing.py::test_a_changed_chip_that_could_not_be_read_is_looked_at_by_the_next_import",),
+    ),
+    Mutant(
+        "values of decibels are held against decibels in words, too",
+        "curation/build/chips.py",
+        "unit_of_files(array.unit, decibels=rules.decibels)",
+        "unit_of_files(array.unit, decibels=False)",
+        (
+            "tests/build/test_chips.py::test_values_are_held_against_the_unit_that_the_recipe_states_and_not_that_of_cubes",
+        ),
+    ),
+    Mutant(
+        "a wrong footprint is told with what else is wrong",
+        "curation/build/chips.py",
+        "            text += _also(array, chip, side, place, limit)\n",
+        "",
+        ("tests/build/test_chips.py::test_a_footprint_and_a_place_that_are_both_wrong_are_told_at_once",),
+    ),
+    Mutant(
+        "files of rows have the column of chips",
+        "curation/build/chipscan.py",
+        "    _check_cells(foreign, archive.base_of(source), found, recipe)\n",
+        "",
+        ("tests/api/test_wrong_inputs.py::test_rows_without_a_column",),
+    ),
+    Mutant(
+        "rows are told where they are of no Parquet",
+        "curation/build/chipscan.py",
+        "        except (pa.ArrowException, OSError) as err:\n",
+        "        except ZeroDivisionError as err:\n",
+        ("tests/api/test_wrong_inputs.py::test_rows_that_are_no_parquet",),
+    ),
+    Mutant(
+        "a folder without a file is told",
+        "curation/build/chipscan.py",
+        "    if not total:\n",
+        "    if False:\n",
+        ("tests/api/test_wrong_inputs.py::test_a_source_that_is_no_dataset[empty folder]",),
+    ),
+    Mutant(
+        "a table in JSON is a list of objects or GeoJSON",
+        "curation/build/chipscan.py",
+        '        if not (isinstance(rows, dict) and "type" in rows):\n',
+        "        if False:\n",
+        ("tests/api/test_wrong_inputs.py::test_a_table_that_is_none",),
+    ),
+    Mutant(
+        "heads that a build read are kept",
+        "curation/build/slab.py",
+        "    heads.publish()\n",
+        "",
+        ("tests/build/test_faults.py::test_a_build_of_the_same_scenes_asks_for_no_head_again_and_comes_to_the_same",),
+    ),
+    Mutant(
+        "heads of bands are asked for while masks are on their way",
+        "curation/build/walk.py",
+        "return [read._replace(is_likely=True) for read in self._reads_of(scenes[0])]",
+        "return []",
+        ("tests/build/test_faults.py::test_heads_of_bands_are_asked_for_while_the_masks_are_on_their_way",),
     ),
 )

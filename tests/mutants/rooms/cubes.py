@@ -58,9 +58,83 @@ ROWS = (
     Mutant(
         "facts that are read are those recorded",
         "curation/cubes/cube.py",
-        "        if wrong:\n            keys",
-        "        if False:\n            keys",
+        "        if wrong:\n            raise",
+        "        if False:\n            raise",
         ("tests/cubes/test_row_hashes.py::test_damage_in_facts_is_not_made_official_by_a_build_of_more_patches",),
+    ),
+    Mutant(
+        "a number of a row comes back to the last bit where it is infinite",
+        "curation/cubes/rows.py",
+        "isinstance(value, float) and math.isinf(value)",
+        "False",
+        ("tests/cubes/test_rows.py::test_infinity_which_json_has_not_comes_back",),
+    ),
+    Mutant(
+        "a row has text where its fact is text",
+        "curation/cubes/rows.py",
+        'if fact.type == "string" and not all(',
+        "if False and not all(",
+        ("tests/cubes/test_rows.py::test_what_is_no_row_of_these_facts_is_told_as_damage_is",),
+    ),
+    Mutant(
+        "columns are written again where a slab was recorded since",
+        "curation/cubes/columns.py",
+        " or ledger.columns[b].segment < segment",
+        "",
+        (
+            "tests/cubes/test_columns.py::test_columns_are_written_again_of_blocks_alone_of_which_something_was_recorded",
+        ),
+    ),
+    Mutant(
+        "columns are made of proven rows",
+        "curation/cubes/columns.py",
+        "cube.proven_facts(store, record, ids, lambda",
+        "cube.read_facts(store, record.slab, len(ids), lambda",
+        ("tests/cubes/test_columns.py::test_columns_are_not_made_of_rows_that_are_not_those_recorded",),
+    ),
+    Mutant(
+        "columns are made by the next build where one was stopped before",
+        "curation/cubes/columns.py",
+        "        ledger.acquire(ledger.binding)\n",
+        "        return\n",
+        (
+            "tests/cubes/test_columns.py::"
+            "test_columns_that_a_stopped_build_did_not_write_are_written_by_the_next_and_are_no_fault",
+        ),
+    ),
+    Mutant(
+        "columns that are lost are made again",
+        "curation/cubes/sizes.py",
+        "        del ledger.columns[block]\n",
+        "        pass\n",
+        ("tests/cubes/test_columns.py::test_a_column_that_is_lost_is_made_again",),
+    ),
+    Mutant(
+        "objects that are missing are found before a cube is built on",
+        "curation/cubes/sizes.py",
+        "    if not stored.have([*(size_mark(o.key, o.size) for o in own), *whole.values()]):",
+        "    if False:",
+        (
+            "tests/cubes/test_sizes.py::test_any_object_that_is_missing_or_of_another_size_is_found_in_a_cube_that_is_listed_whole",
+        ),
+    ),
+    Mutant(
+        "objects that are missing of the drawn slabs are found",
+        "curation/cubes/sizes.py",
+        "    if not _Marks(stats).have(whole[n] for n in chosen):",
+        "    if False:",
+        (
+            "tests/cubes/test_sizes.py::test_of_a_larger_cube_slabs_that_begin_as_the_drawn_one_are_looked_at_and_no_others",
+        ),
+    ),
+    Mutant(
+        "no more of a large cube is listed than was drawn",
+        "curation/cubes/sizes.py",
+        "        if len(chosen) * count <= LISTED * len(slabs):",
+        "        if True:",
+        (
+            "tests/cubes/test_sizes.py::test_of_a_larger_cube_slabs_that_begin_as_the_drawn_one_are_looked_at_and_no_others",
+        ),
     ),
     Mutant(
         "a row's hash is of all its facts",

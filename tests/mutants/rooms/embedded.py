@@ -4,7 +4,48 @@ from tests.mutants.row import Mutant
 
 FLOODS = "tests/embedded/world/test_floods.py"
 
+OLI = "tests/embedded/sensors/test_oli.py"
+CAMERA = "tests/embedded/sensors/test_camera.py"
+
 ROWS = (
+    Mutant(
+        "centres of Landsat's pixels lie on multiples of 30 m",
+        "curation/embedded/world/grids.py",
+        "math.floor((w - 15) / 30) * 30 + 15, math.ceil((n - 15) / 30) * 30 + 15",
+        "math.floor(w / 30) * 30, math.ceil(n / 30) * 30",
+        (f"{OLI}::test_centres_of_pixels_lie_on_multiples_of_30_m",),
+    ),
+    Mutant(
+        "what Landsat did not see is fill in its bands",
+        "curation/embedded/sensors/oli.py",
+        "                part[~inside[rows]] = FILL\n",
+        "                pass\n",
+        (f"{OLI}::test_beyond_the_swath_is_fill_and_nothing_else_is",),
+    ),
+    Mutant(
+        "a pixel beside a cloud is not called clear",
+        "curation/embedded/sensors/oli.py",
+        "(CLEAR, ~cloud & ~dilated)",
+        "(CLEAR, ~cloud)",
+        (f"{OLI}::test_the_mask_says_what_the_bands_show",),
+    ),
+    Mutant(
+        "what an aerial picture shows within a pixel of the ground averages out",
+        "curation/embedded/sensors/camera.py",
+        "        out += height * np.sin",
+        "        out += np.abs(height) * np.abs(np.sin(right)) + 0 * np.sin",
+        (f"{CAMERA}::test_the_mean_over_a_pixel_of_the_ground_is_what_the_ground_is",),
+    ),
+    Mutant(
+        "the fourth band of a picture is no transparency",
+        "curation/embedded/archive/blockfile.py",
+        "[0] * (self.bands - 3)",
+        "[2] * (self.bands - 3)",
+        (
+            "tests/embedded/archive/test_blockfile.py::"
+            "test_several_bands_lie_pixel_by_pixel_and_none_of_them_is_transparency",
+        ),
+    ),
     Mutant(
         "no water stands in a hollow that nothing leads to",
         "curation/embedded/world/floods.py",
@@ -88,5 +129,35 @@ ROWS = (
         "return scene.region.wind_db * strength**2",
         "return 8.0 * strength**2",
         ("tests/embedded/sensors/test_radar.py::test_weather_is_where_floods_come_and_each_scene_has_its_own_wind",),
+    ),
+    Mutant(
+        "what one Earth rendered is never served as another's",
+        "curation/embedded/service/server.py",
+        '    mark = rendering() if its == PLAIN_TRAITS else f"{rendering()}-{its.name}"',
+        "    mark = rendering()",
+        (
+            "tests/embedded/service/test_server.py::test_a_harder_earth_is_served_by_its_name_and_has_a_cache_of_its_own",
+        ),
+    ),
+    Mutant(
+        "a date that lies beside its place is not seen as another one",
+        "curation/embedded/archive/archive.py",
+        "            (grid, level_m, shift), lambda",
+        "            (grid, level_m), lambda",
+        ("tests/embedded/world/test_traits.py::test_each_date_is_seen_where_it_lies",),
+    ),
+    Mutant(
+        "regions of the Earth that is served by default are as they were",
+        "curation/embedded/world/regions.py",
+        "Regional(self.seed) if self.traits.regions else None",
+        "Regional(self.seed)",
+        ("tests/embedded/world/test_traits.py::test_kinds_look_otherwise_in_each_region",),
+    ),
+    Mutant(
+        "small objects are there where they are asked for alone",
+        "curation/embedded/world/ground.py",
+        "    if lay.region.traits.objects:",
+        "    if True:",
+        ("tests/embedded/world/test_traits.py::test_objects_are_small_and_narrow_and_little_of_the_ground",),
     ),
 )

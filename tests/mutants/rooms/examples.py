@@ -3,6 +3,7 @@
 from tests.mutants.row import Mutant
 
 FLOODS, THRESHOLDS = (f"tests/examples/test_{name}.py" for name in ("floods", "flood_thresholds"))
+FOMO = "tests/examples/test_fomo.py"
 
 ROWS = (
     Mutant(
@@ -102,5 +103,154 @@ ROWS = (
         "        scored(args, folder, everywhere)",
         "        pass",
         ("tests/examples/test_floods.py::test_val_without_flood_is_refused_before_anything_is_trained",),
+    ),
+    Mutant(
+        "tokens that are to be reconstructed are not seen",
+        "curation/examples/fomo_model.py",
+        "shown_channel, shown_place = (~is_hidden).nonzero().T",
+        "shown_channel, shown_place = torch.ones_like(is_hidden).nonzero().T",
+        (f"{FOMO}::test_what_is_hidden_is_not_looked_at",),
+    ),
+    Mutant(
+        "hidden pixels without data teach nothing",
+        "curation/examples/fomo_model.py",
+        "return torch.where(there, errors, 0.0).sum(), there.sum()",
+        "return errors.sum(), there.sum()",
+        (f"{FOMO}::test_the_loss_is_of_hidden_pixels_with_data_in_units_of_each_channels_spread",),
+    ),
+    Mutant(
+        "a wavelength that a band has not is no number",
+        "curation/examples/fomo_model.py",
+        "torch.where(nm.isfinite()[:, None].to(device), light, 0.0)",
+        "light",
+        (f"{FOMO}::test_a_wavelength_that_a_band_has_not_is_missing_and_not_a_number_that_counts",),
+    ),
+    Mutant(
+        "statistics of a band that is not to be seen are not looked at",
+        "curation/examples/fomo_model.py",
+        "        if band.name in unseen:\n",
+        "        if False:\n",
+        (f"{FOMO}::test_light_of_one_unit_shares_a_scale_which_what_is_not_seen_has_no_part_in",),
+    ),
+    Mutant(
+        "a band that is not to be seen is not read for training",
+        "curation/examples/fomo_data.py",
+        "(self.channels[part] if every else self.seen(part)).names",
+        "self.channels[part].names",
+        (f"{FOMO}::test_what_is_not_to_be_seen_is_not_read_for_training_and_is_for_scores",),
+    ),
+    Mutant(
+        "what fills up a batch is valid nowhere",
+        "curation/examples/fomo_data.py",
+        ' & ~batch["is_pad"].to(device)[:, None, None, None]',
+        "",
+        (f"{FOMO}::test_the_pixels_of_a_batch_are_in_units_of_their_own_scale_whatever_their_order",),
+    ),
+    Mutant(
+        "arrays that begin beside the corner are in no stack",
+        "curation/examples/fomo_data.py",
+        "not (entry.has_offsets or first.has_offsets) and ",
+        "",
+        (f"{FOMO}::test_arrays_that_nest_are_one_image_and_others_are_parts_of_their_own",),
+    ),
+    Mutant(
+        "a band that was not seen is asked for without others like it",
+        "curation/examples/fomo_scores.py",
+        "if i == target or name not in data.unseen]\n    of,",
+        "]\n    of,",
+        (f"{FOMO}::test_a_band_that_was_not_seen_is_reconstructed_without_itself_and_others_like_it",),
+    ),
+    Mutant(
+        "a pixel counts where every channel has data",
+        "curation/examples/fomo_scores.py",
+        "is_there, its = valid.all(1),",
+        "is_there, its = valid[:, target],",
+        (f"{FOMO}::test_a_pixel_counts_where_every_channel_has_data",),
+    ),
+    Mutant(
+        "what a network is held against is fitted on train",
+        "curation/examples/fomo_scores.py",
+        'windows(data, "train", data.args.passes)',
+        'windows(data, "val", data.args.passes)',
+        (f"{FOMO}::test_what_is_fitted_is_fitted_on_train",),
+    ),
+    Mutant(
+        "a network is scored on places of val",
+        "curation/examples/fomo_scores.py",
+        'windows(data, "val", data.args.passes)',
+        'windows(data, "train", data.args.passes)',
+        (f"{FOMO}::test_it_tells_parts_progress_and_a_table_beside_what_it_is_held_against",),
+    ),
+    Mutant(
+        "a network goes on from its own state alone",
+        "curation/examples/fomo.py",
+        'if saved["made_by"] != self.made_by:',
+        "if False:",
+        (f"{FOMO}::test_a_checkpoint_of_another_training_is_refused",),
+    ),
+    Mutant(
+        "a network without val is not trained",
+        "curation/examples/fomo_data.py",
+        "        if not parts:\n",
+        "        if False:\n",
+        (f"{FOMO}::test_a_dataset_without_val_is_refused_before_anything_is_trained",),
+    ),
+    Mutant(
+        "the same words of two places are no mistake",
+        "curation/examples/retrieval.py",
+        "target = same / same.sum(1, keepdim=True)",
+        "target = torch.eye(len(texts))",
+        ("tests/examples/test_retrieval.py::test_the_loss_is_that_of_the_formula_where_two_texts_are_the_same",),
+    ),
+    Mutant(
+        "who likes all alike finds nothing",
+        "curation/examples/retrieval.py",
+        "before = ((likeness >= best) & ~right).sum(1)",
+        "before = ((likeness > best) & ~right).sum(1)",
+        ("tests/examples/test_retrieval.py::test_ties_count_against_and_any_right_one_will_do",),
+    ),
+    Mutant(
+        "a text is right for each place that has it",
+        "curation/examples/retrieval.py",
+        "right = says.T[torch.tensor([column[t] for t in texts])]",
+        "right = torch.eye(len(u), dtype=torch.bool)[torch.tensor(of)]",
+        (
+            "tests/examples/test_retrieval.py::test_the_same_words_of_two_places_are_right_for_both_and_a_place_counts_once",
+        ),
+    ),
+    Mutant(
+        "a baseline is computed where the image lies",
+        "curation/examples/fomo_scores.py",
+        "own, beyond = weights.to(image.device), offset.to(image.device)",
+        "own, beyond = weights, offset",
+        ("tests/examples/test_fomo.py::test_baselines_are_computed_where_the_image_lies",),
+    ),
+    Mutant(
+        "the mean is told where the image lies",
+        "curation/examples/fomo_scores.py",
+        "self.mean[target].to(image.device).expand",
+        "self.mean[target].expand",
+        ("tests/examples/test_fomo.py::test_baselines_are_computed_where_the_image_lies",),
+    ),
+    Mutant(
+        "a forecast is given what was before alone",
+        "curation/examples/graph.py",
+        "before = [n for n in range(at) if",
+        "before = [n for n in range(len(graph.info['steps'])) if",
+        ("tests/examples/test_graph.py::test_nothing_of_the_step_or_of_later_ones_is_given",),
+    ),
+    Mutant(
+        "edges are shuffled within a split",
+        "curation/examples/graph.py",
+        "for which in side[its.dst].unique():",
+        "for side, which in [(torch.zeros_like(side), 0)]:",
+        ("tests/examples/test_graph.py::test_shuffled_edges_keep_the_degree_of_each_node_and_lead_across_no_split",),
+    ),
+    Mutant(
+        "what is hidden of a node is not given",
+        "curation/examples/graph_model.py",
+        "shown = known & ~hides",
+        "shown = known",
+        ("tests/examples/test_graph.py::test_what_is_hidden_is_not_given_and_what_is_unknown_is_not_told",),
     ),
 )

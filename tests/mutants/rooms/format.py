@@ -2,7 +2,51 @@
 
 from tests.mutants.row import HOSTILE, Mutant
 
+FRAME = "tests/format/test_frame.py::test_"
+
 ROWS = (
+    Mutant(
+        "a block that ends within what is wanted is decoded",
+        "curation/format/frame.py",
+        "min(-(-stop // block), count)",
+        "max(stop // block, start // block + 1)",
+        (f"{FRAME}what_is_wanted_is_what_the_whole_buffer_holds_there",),
+    ),
+    Mutant(
+        "a short last block alone is not split",
+        "curation/format/frame.py",
+        "flags | _UNSPLIT",
+        "flags",
+        (f"{FRAME}a_short_last_block_is_unpacked_alone",),
+    ),
+    Mutant(
+        "a short last block alone has its own size",
+        "curation/format/frame.py",
+        "stop - start, stop - start, head",
+        "stop - start, block, head",
+        (f"{FRAME}blocks_that_hold_nothing_of_it_are_left_as_they_were",),
+    ),
+    Mutant(
+        "blocks in another order are not taken for what lies between",
+        "curation/format/frame.py",
+        "return bounds[1:] if all(a <= b for a, b in pairwise(bounds)) else None",
+        "return bounds[1:]",
+        (f"{FRAME}blocks_that_lie_in_another_order_are_unpacked_as_they_say",),
+    ),
+    Mutant(
+        "what was not packed has no blocks",
+        "curation/format/frame.py",
+        " and not flags & _PLAIN",
+        "",
+        (f"{FRAME}what_was_not_packed_has_no_blocks",),
+    ),
+    Mutant(
+        "an annotation has a band, or none, for each number along its last axis",
+        "curation/format/annotations.py",
+        '(("names", self.names), ("canonical", bands)):',
+        '(("names", self.names),):',
+        ("tests/format/test_index.py::test_a_wrong_index_is_refused_and_says_where",),
+    ),
     Mutant(
         "no key of an index is left out",
         "curation/format/strict.py",
@@ -300,15 +344,15 @@ ROWS = (
     Mutant(
         "a Blosc buffer has its own length",
         "curation/format/payload.py",
-        "if size < _BLOSC_HEADER or own != size:",
-        "if size < _BLOSC_HEADER:",
+        "    if own != size:",
+        "    if own < 0:",
         (f"{HOSTILE}a_blosc_header_that_claims_anything_else_is_refused_before_room_is_made",),
     ),
     Mutant(
         "a Blosc buffer has a header",
         "curation/format/payload.py",
-        "if size < _BLOSC_HEADER or own != size:",
-        "if own != size:",
+        "content(payload) if size >= HEADER else (0, -1)",
+        "content(payload)",
         (f"{HOSTILE}a_blosc_header_that_claims_anything_else_is_refused_before_room_is_made",),
     ),
     Mutant(
@@ -405,5 +449,12 @@ ROWS = (
         "        if not chosen or len(set(chosen)) != len(chosen):\n",
         "        if False:\n",
         ("tests/format/test_signature.py::test_bands_that_are_not_there_are_refused",),
+    ),
+    Mutant(
+        "names of an annotation are of its last axis",
+        "curation/format/annotations.py",
+        "            if not self.shape or len(its) != self.shape[-1]:\n",
+        "            if False:\n",
+        ("tests/format/test_index.py::test_a_wrong_index_is_refused_and_says_where",),
     ),
 )

@@ -2,6 +2,8 @@
 
 from tests.mutants.row import STORAGE, Mutant
 
+COLUMNS = "tests/cubes/test_columns.py::test_"
+
 ROWS = (
     Mutant(
         "what a task wrote is what is stored",
@@ -53,5 +55,29 @@ ROWS = (
         "    if before is None or not before.chunks:\n",
         "    if before is None or before.chunks is not None:\n",
         ("tests/cubes/test_bound.py::test_a_slab_that_fails_as_a_whole_while_it_is_given_a_source_keeps_what_stands",),
+    ),
+    Mutant(
+        "decisions of another recipe leave out nothing",
+        "curation/pipeline.py",
+        "    if made.pruned is not None:\n",
+        "    if False:\n",
+        ("tests/worth/prune/test_prune.py::test_decisions_of_another_release_are_refused_before_anything_is_packed",),
+    ),
+    Mutant(
+        "a cube has its columns as soon as it is built",
+        "curation/pipeline.py",
+        "                if not waiting[key]:\n",
+        "                if False:\n",
+        (f"{COLUMNS}a_cube_that_is_built_has_its_columns_though_the_build_of_the_next_one_is_stopped",),
+    ),
+    Mutant(
+        "where everything fails columns are made before that is said",
+        "curation/pipeline.py",
+        "                for its in works:\n                    its.publish_columns()\n                _stop",
+        "                _stop",
+        (
+            "tests/build/test_vectors.py::"
+            "test_a_file_that_cannot_be_read_is_not_left_out_though_others_lie_around_the_place",
+        ),
     ),
 )

@@ -4,8 +4,27 @@ from tests.mutants.row import Mutant
 
 TILED = "tests/places/test_shapes.py"
 COLUMNS = "tests/places/test_user_columns.py"
+POLYGONS = "tests/places/domains/test_polygons.py"
+COUNTRY = "tests/places/domains/test_country.py"
 
 ROWS = (
+    Mutant(
+        "a district is no city",
+        "curation/places/cities.py",
+        "whose, city = whose[first], cities.whole[city[first]]",
+        "whose, city = whose[first], city[first]",
+        (
+            "tests/places/test_cities.py::test_known_places_are_told_by_the_city_that_people_would_name",
+            "tests/places/test_cities.py::test_distance_and_direction_are_from_the_city_that_is_told",
+        ),
+    ),
+    Mutant(
+        "a capital across a border is no suburb",
+        "curation/places/cities.py",
+        " & (country[other] == country[one])",
+        "",
+        ("tests/places/test_cities.py::test_known_places_are_told_by_the_city_that_people_would_name",),
+    ),
     Mutant(
         "two areas have no squares of one id",
         "curation/places/from_file.py",
@@ -45,6 +64,20 @@ ROWS = (
         (
             "tests/places/test_strata.py::test_a_class_is_that_of_the_pixel_in_which_a_point_lies_whatever_the_raster_s_crs",
         ),
+    ),
+    Mutant(
+        "the sea is no climate zone of a balanced draw",
+        "curation/places/strata.py",
+        "for code, zone in enumerate(climate.ZONES, 1)}",
+        "for code, zone in enumerate(climate.ZONES, 2)}",
+        ("tests/places/test_strata.py::test_zones_of_a_balance_are_named_and_lie_where_the_domain_has_them",),
+    ),
+    Mutant(
+        "a zone that there is not is told where it gets no places",
+        "curation/places/strata.py",
+        "        if name not in known:\n            raise ConfigError(",
+        "        if False:\n            raise ConfigError(",
+        ("tests/places/test_strata.py::test_a_zone_that_there_is_not_is_told",),
     ),
     Mutant(
         "the western half of a raster of 0 to 360 degrees has classes, too",
@@ -357,5 +390,97 @@ ROWS = (
         '(name if each_id else "")',
         '""',
         ("tests/api/test_importing.py::test_samples_of_one_ground_are_samples_of_their_own",),
+    ),
+    Mutant(
+        "a column of places that is no UTF-8 stays behind",
+        "curation/places/tablefile.py",
+        "if not _is_utf_8(pq.read_table(path, columns=[name]))]",
+        "if False]",
+        (
+            "tests/places/test_tablefile.py::test_a_column_of_text_that_is_no_utf_8_stays_behind_and_is_none_that_is_named",
+        ),
+    ),
+    Mutant(
+        "ids that are no UTF-8 are told",
+        "curation/places/tablefile.py",
+        "    if wanted := [name for name in odd if name in texts]:\n",
+        "    if wanted := []:\n",
+        (
+            "tests/places/test_tablefile.py::test_a_column_of_text_that_is_no_utf_8_stays_behind_and_is_none_that_is_named",
+        ),
+    ),
+    Mutant(
+        "no country is told near the border of another",
+        "curation/places/domains/country.py",
+        "candidates > 1], [AT_SEA, UNMAPPED, NEAR_BORDER]",
+        "candidates > 2], [AT_SEA, UNMAPPED, NEAR_BORDER]",
+        (f"{COUNTRY}::test_what_is_told_lies_as_far_from_any_other_country_as_is_said",),
+    ),
+    Mutant(
+        "no country is told beside one that is not drawn",
+        "curation/places/domains/country.py",
+        "    countries[drawn.near_another(lon, lat) & (countries == 1)] = 2\n",
+        "",
+        (f"{COUNTRY}::test_places_are_told_and_those_that_cannot_be_are_not",),
+    ),
+    Mutant(
+        "no country is told of contested ground",
+        "curation/places/domains/country.py",
+        "(drawn.is_disputed[country] | _contested(lon, lat))",
+        "drawn.is_disputed[country]",
+        (f"{COUNTRY}::test_places_are_told_and_those_that_cannot_be_are_not",),
+    ),
+    Mutant(
+        "a part of a country is of the continent that it lies on",
+        "curation/places/domains/country.py",
+        "                out[part] = foreign[0]\n",
+        "                out[part] = said[part]\n",
+        (f"{COUNTRY}::test_parts_of_another_continent_than_their_country_are_three",),
+    ),
+    Mutant(
+        "the legend in the corner of the raster of climates is no climate",
+        "curation/places/domains/climate.py",
+        "    drawn[_LEGEND] = len(ZONES) + 1\n",
+        "",
+        (
+            "tests/places/domains/test_climate.py::test_the_legend_in_the_raster_s_corner_is_no_climate_of_the_north_pole",
+        ),
+    ),
+    Mutant(
+        "the antimeridian has a climate",
+        "curation/places/domains/climate.py",
+        "row.clip(0, 180 * PX_PER_DEG - 1), column % (360 * PX_PER_DEG)",
+        "row.clip(0, 180 * PX_PER_DEG - 1), column",
+        ("tests/places/domains/test_climate.py::test_a_hair_west_of_the_antimeridian_is_no_pixel_beyond_the_last",),
+    ),
+    Mutant(
+        "what domains are told by is what was released",
+        "curation/places/domains/country.py",
+        "        file.content()\n",
+        "        file.path.read_bytes()\n",
+        (f"{COUNTRY}::test_outlines_that_are_not_those_released_are_refused",),
+    ),
+    Mutant(
+        "polygons of the user's are found on both sides of the antimeridian",
+        "curation/places/domains/polygons.py",
+        "antimeridian.by_parts(shapes), (-360.0, 0.0, 360.0)",
+        "shapes, (0.0,)",
+        (f"{POLYGONS}::test_a_shape_at_the_antimeridian_holds_what_lies_on_either_side_and_nothing_around_the_globe",),
+    ),
+    Mutant(
+        "a point for which a CRS has no place is in none of its polygons",
+        "curation/places/domains/polygons.py",
+        "lost = ~(",
+        "lost = np.isinf(x) & ~(",
+        (
+            f"{POLYGONS}::test_a_cap_around_the_pole_holds_the_pole_and_what_is_far_from_a_zone_is_in_none_of_its_shapes",
+        ),
+    ),
+    Mutant(
+        "a table without shapes is no file of polygons",
+        "curation/places/domains/polygons.py",
+        "if not isinstance(frame, gpd.GeoDataFrame):",
+        "if False:",
+        (f"{POLYGONS}::test_what_is_no_file_of_polygons_is_refused_with_what_it_is",),
     ),
 )

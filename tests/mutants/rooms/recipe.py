@@ -6,6 +6,53 @@ FLOODS = "tests/test_kuro_siwo_faults.py"
 
 ROWS = (
     Mutant(
+        "a cloud that MODIS has not set is doubtful",
+        "stac_queries/modis-09a1.toml",
+        "doubtful = [{ bits = [0, 1], values = [3] }, ",
+        "doubtful = [",
+        ("tests/build/test_modis.py::test_the_mask_is_what_the_bits_say_hand_decoded",),
+    ),
+    Mutant(
+        "an alpha that no band of the source is hides what lies beneath",
+        "curation/recipe/forms.py",
+        "            for b, number in self.asset_bands.items()\n",
+        "            for b, number in [*self.asset_bands.items(), (band, 4)]\n",
+        ("tests/build/test_sourcecheck.py::test_an_alpha_that_no_band_of_the_source_is_hides_what_lies_beneath",),
+    ),
+    Mutant(
+        "the map of climates is in the digest of places that are balanced by it",
+        "curation/recipe/dataset.py",
+        "        used += [atlas.CLIMATE] * bool(r.places.balance and r.places.balance.domain)\n",
+        "",
+        (
+            "tests/places/test_strata.py::"
+            "test_forests_are_of_each_climate_zone_of_each_continent_by_the_map_that_comes_along",
+        ),
+    ),
+    Mutant(
+        "a variable of a store is in the store's unit, whatever the list has",
+        "curation/recipe/vocabulary.py",
+        'known.bands[its].model_copy(update={"unit": unit})',
+        "known.bands[its]",
+        (
+            "tests/recipe/test_vocabulary.py::test_a_variable_of_a_store_is_a_band_by_either_of_its_names_in_the_store_s_unit",
+        ),
+    ),
+    Mutant(
+        "no two bands are one variable of a store",
+        "curation/recipe/vocabulary.py",
+        "self._variables.setdefault(variable, name) != name:",
+        "self._variables.setdefault(variable, name) is None:",
+        ("tests/recipe/test_vocabulary.py::test_a_variable_that_two_bands_claim_is_refused",),
+    ),
+    Mutant(
+        "a column of the user's is not taken for a domain",
+        "curation/recipe/schema.py",
+        "for n in domains.names(self)]:",
+        "for n in ()]:",
+        ("tests/pack/domains/test_domains.py::test_a_column_of_the_user_s_is_not_taken_for_a_domain",),
+    ),
+    Mutant(
         "the bytes of what balances a draw are in its digest",
         "curation/recipe/dataset.py",
         "            **r.places.balance_parts(self.path),\n",
@@ -152,7 +199,7 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
     Mutant(
         "a mask that is no number is no clear ground",
         "curation/recipe/values.py",
-        "            valid &= ~np.isnan(raw)\n",
+        "            valid = valid & ~np.isnan(raw)\n",
         "",
         ("tests/recipe/test_values.py::test_a_probability_is_a_mask_by_limits_that_are_not_among_what_is_meant",),
     ),
@@ -327,7 +374,7 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
     Mutant(
         "of the embedded Earth is everything, whatever a recipe says of a source",
         "curation/recipe/catalogs.py",
-        "if catalog != EMBEDDED and use.catalog",
+        "if catalog not in EARTHS and use.catalog",
         "if use.catalog",
         (
             "tests/recipe/test_catalogs.py"
@@ -667,7 +714,7 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
     Mutant(
         "two columns of a table are not one of a dataset",
         "curation/recipe/foreign.py",
-        "if (other := names.setdefault(called(column), column)) != column:",
+        "if (other := names.setdefault(its, column)) != column:",
         "if (other := column) != column:",
         ("tests/recipe/test_foreign.py::test_columns_that_would_be_called_alike_are_told",),
     ),
@@ -690,9 +737,29 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
     Mutant(
         "columns of a dataset are called as those of a file of places",
         "curation/recipe/foreign.py",
-        "*map(called, self.carried)",
+        "*map(carried_as, self.carried)",
         "*map(str.lower, self.carried)",
         ("tests/recipe/test_foreign.py::test_a_column_is_called_what_a_file_of_places_calls_it",),
+    ),
+    Mutant(
+        "fill of Landsat is no reflectance, whether its files declare it or not",
+        "stac_queries/landsat-c2-l2.toml",
+        "file_nodata = [0]\n",
+        "",
+        (
+            "tests/read/test_lattices.py::"
+            "test_landsats_pixels_come_to_lie_where_they_are_and_not_half_a_pixel_beside[north]",
+        ),
+    ),
+    Mutant(
+        "the second band of an aerial picture is green",
+        "stac_queries/naip.toml",
+        "B03 = 2, B02 = 3, B08 = 4 }\n\n# Untested",
+        "B03 = 3, B02 = 3, B08 = 4 }\n\n# Untested",
+        (
+            "tests/read/test_lattices.py::"
+            "test_four_bands_of_an_aerial_picture_lie_where_they_are_and_zeros_are_numbers[WGS 84-infrared]",
+        ),
     ),
     Mutant(
         "rows of the embedded Earth are read for its catalog alone",
@@ -700,5 +767,78 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
         'file = "trees-of-yours.csv"',
         'file = "trees.csv"         ',
         ("tests/pack/test_classes_within.py::test_rows_of_the_embedded_earth_are_read_for_it_alone",),
+    ),
+    Mutant(
+        "a column whose name is taken has another",
+        "curation/recipe/foreign.py",
+        'f"table_{its}" if its and is_ours(its) else its',
+        "its",
+        ("tests/recipe/test_foreign.py::test_a_column_whose_name_is_taken_is_called_after_its_table",),
+    ),
+    Mutant(
+        "a column of an import has a name",
+        "curation/recipe/foreign.py",
+        "            if not FORM.fullmatch(its):\n",
+        "            if False:\n",
+        ("tests/recipe/test_foreign.py::test_what_is_wrong_is_told_by_its_key",),
+    ),
+    Mutant(
+        "a column has no name that an import makes",
+        "curation/recipe/foreign.py",
+        'names = {chip_column(source): "" for source in self.sources} | {SHARES_COLUMN: ""}',
+        "names = dict[str, str]()",
+        ("tests/recipe/test_foreign.py::test_what_is_wrong_is_told_by_its_key",),
+    ),
+    Mutant(
+        "no catalog is asked for chips",
+        "curation/recipe/catalogs.py",
+        "    if (catalog or apart) and asks_nobody(dataset):\n",
+        "    if False:\n",
+        ("tests/recipe/test_foreign.py::test_a_catalog_for_chips_is_refused",),
+    ),
+    Mutant(
+        "a file that is no recipe is told",
+        "curation/recipe/files.py",
+        "    if path_or_name.is_file():\n",
+        "    if False:\n",
+        ("tests/api/test_wrong_inputs.py::test_a_recipe_of_the_other_sort_or_none",),
+    ),
+    Mutant(
+        "a release follows from the tables that domains are told by",
+        "curation/recipe/domains.py",
+        '"atlas": tables, "files": own}',
+        '"atlas": {}, "files": {}}',
+        (
+            "tests/pack/domains/test_domains.py::"
+            "test_a_digest_has_the_tables_by_which_domains_are_told_and_none_where_nothing_is",
+        ),
+    ),
+    Mutant(
+        "terms of a source are a licence that is listed",
+        "curation/recipe/licences.py",
+        "    if name not in known:",
+        "    if not name:",
+        ("tests/recipe/test_card.py::test_a_licence_that_is_not_listed_is_refused_with_what_is",),
+    ),
+    Mutant(
+        "an identifier is none that is made up",
+        "curation/recipe/card.py",
+        "        if self.identifier is not None and self.doi is None and not _URL.fullmatch(self.identifier):",
+        "        if self.identifier == '':",
+        ("tests/pack/card/test_card.py::test_what_cannot_be_is_refused_by_key",),
+    ),
+    Mutant(
+        "what a publisher says is in no dump",
+        "curation/recipe/schema.py",
+        "card: CardSpec = Field(default=CardSpec(), exclude=True)",
+        "card: CardSpec = Field(default=CardSpec())",
+        ("tests/recipe/test_card.py::test_nothing_of_it_is_in_a_dump_so_that_no_digest_changes",),
+    ),
+    Mutant(
+        "an Earth that is made here is told as such, whichever of them",
+        "curation/recipe/synthetic.py",
+        "if identity in EARTHS]",
+        'if identity == "embedded"]',
+        ("tests/recipe/test_synthetic.py::test_all_of_an_embedded_earth_is_told_as_such",),
     ),
 )

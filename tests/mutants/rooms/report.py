@@ -4,6 +4,61 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "chance is of all places, however few are dealt",
+        "curation/report/shift.py",
+        "    drawn *= (1 / n + 1 / m) / (",
+        "    drawn /= 1 + 0 * (",
+        ("tests/report/test_shift.py::test_chance_is_of_all_places_where_some_alone_are_dealt",),
+    ),
+    Mutant(
+        "an interval of many places takes little memory",
+        "curation/report/gap.py",
+        "max(1, MOST_DRAWN // n)",
+        "DRAWS",
+        ("tests/report/test_gap.py::test_an_interval_of_many_places_takes_little_memory_and_is_as_if_drawn_at_once",),
+    ),
+    Mutant(
+        "chance is of the same places dealt at random",
+        "curation/report/shift.py",
+        "pool[rng.permutation(len(pool))[:first]]",
+        "pool[:first]",
+        (
+            "tests/report/test_shift.py::"
+            "test_what_chance_makes_of_two_samples_of_one_distribution_is_the_bias_that_theory_has",
+        ),
+    ),
+    Mutant(
+        "weights have the mean of what they are like",
+        "curation/report/shift.py",
+        "    raised = centred @ found.x\n",
+        "    raised = centred @ (0 * found.x)\n",
+        ("tests/report/test_shift.py::test_weights_of_one_class_each_are_frequencies_over_frequencies",),
+    ),
+    Mutant(
+        "scores are of places, and not of rows",
+        "curation/report/keyed.py",
+        "    mean = total / np.bincount(of, minlength=len(keys))[:, None] if len(keys) else total\n",
+        "    mean = total\n",
+        (
+            "tests/pack/test_domain_splits.py::"
+            "test_scores_and_features_of_ones_own_are_drawn_by_distance_and_strange_ones_are_told",
+        ),
+    ),
+    Mutant(
+        "a dry run tells values that a file has not",
+        "curation/report/estimate.py",
+        "    splits.check_values(run.dataset)\n",
+        "",
+        ("tests/pack/test_domain_splits.py::test_a_value_that_a_file_has_not_is_told_before_anything_is_asked",),
+    ),
+    Mutant(
+        "distances of a split are of places of all regions",
+        "curation/report/splits.py",
+        "return numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_PLACES)).round().astype(np.int64)]",
+        "return numbers[:MOST_PLACES]",
+        ("tests/report/test_splits.py::test_distances_of_many_places_are_of_all_regions_and_not_of_the_first_alone",),
+    ),
+    Mutant(
         "what a page leaves out is told",
         "curation/report/survey.py",
         "left_out=tuple(others)",
@@ -44,7 +99,7 @@ ROWS = (
     Mutant(
         "colours of classes without one differ from all others",
         "curation/report/palette.py",
-        "    return own | dict(zip(others, _distinct(len(others), set(own.values())), strict=True))",
+        "    return own | dict(zip(others, distinct(len(others), set(own.values())), strict=True))",
         "    return own | {c: QUALITATIVE[n % len(QUALITATIVE)] for n, c in enumerate(others)}",
         ("tests/report/test_panels.py::test_classes_without_a_colour_have_one_that_no_other_has",),
     ),
@@ -82,5 +137,54 @@ ROWS = (
         "[] if spec.kind.holds_shapes else [*first, *then]",
         "[*first, *then]",
         ("tests/build/test_vectors.py::test_a_dry_run_counts_no_blocks_of_shapes_and_says_so",),
+    ),
+    Mutant(
+        "a graph of an earlier packing is not drawn",
+        "curation/report/graphs.py",
+        "if not graph.is_of(_index(survey.store)):",
+        "if False:",
+        ("tests/report/test_graphs.py::test_the_page_of_a_dataset_has_its_graph_and_names_one_of_an_earlier_packing",),
+    ),
+    Mutant(
+        "pairs across the antimeridian are cut at the edges of their map",
+        "curation/report/graphs.py",
+        "east = (lon - middle + 180) % 360 - 180",
+        "east = lon",
+        ("tests/report/test_graphs.py::test_pairs_across_the_antimeridian_are_short_on_the_map",),
+    ),
+    Mutant(
+        "a page says what of it nobody observed",
+        "curation/report/page.py",
+        '"synthetic": synthetic.about(survey.asked),',
+        '"synthetic": "",',
+        ("tests/recipe/test_synthetic.py::test_a_page_and_a_picture_say_so",),
+    ),
+    Mutant(
+        "shares of classes are of the pixels that have data",
+        "curation/report/panels.py",
+        "    total = sum(known.values())\n",
+        "    total = codes.size\n",
+        ("tests/report/test_panels.py::test_shares_of_a_class_map_are_of_what_has_data_and_what_has_none_is_told",),
+    ),
+    Mutant(
+        "a little of a class is not told as none",
+        "curation/report/panels.py",
+        ".get(whole, whole) if 0 < share < 1 else whole",
+        ".get(whole, whole) if 0 < share < 0 else whole",
+        ("tests/report/test_panels.py::test_a_share_is_none_or_all_only_where_it_is",),
+    ),
+    Mutant(
+        "spring is told from autumn without seeing red",
+        "curation/report/palette.py",
+        '"spring": "#1fae78"',
+        '"spring": "#5a9e4b"',
+        ("tests/report/test_palette.py::test_no_two_colours_look_alike_to_any_eyes",),
+    ),
+    Mutant(
+        "a dry run does not say of what is packed that it is not",
+        "curation/report/estimate.py",
+        "    if run.store.child(paths.SHARDS).head(INDEX) is None:\n",
+        "    if True:\n",
+        ("tests/pack/test_split.py::test_what_is_planned_and_what_is_packed_are_told_apart",),
     ),
 )

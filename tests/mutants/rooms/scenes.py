@@ -4,6 +4,13 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "what states no cloud cover is not asked for it",
+        "curation/scenes/items.py",
+        "if self.spec.limits_cloud and form.cloud_cover:",
+        "if self.spec.limits_cloud:",
+        ("tests/scenes/test_recorded_others.py::test_of_items_that_state_no_cloud_cover_none_is_asked_for",),
+    ),
+    Mutant(
         "a search that read no angles does not answer who wants them",
         "curation/scenes/saved.py",
         '            **({"angles": True} if query.spec.angles else {}),\n',
@@ -622,5 +629,36 @@ ROWS = (
         "    return found[1].zfill(5) if found else",
         "    return found[1].zfill(6) if found else",
         ("tests/scenes/test_recorded.py::test_no_search_is_believed_that_was_saved_when_items_came_to_other_scenes",),
+    ),
+    Mutant(
+        "a text of a table that is no UTF-8 costs its item alone",
+        "curation/scenes/itemtable.py",
+        "    except UnicodeDecodeError:\n        return [_value(scalar) for scalar in column]\n",
+        "    except ZeroDivisionError:\n        return []\n",
+        (
+            "tests/scenes/test_snapshot.py::test_a_text_of_a_table_that_is_no_utf_8_costs_its_item_alone",
+            "tests/scenes/test_snapshot.py::test_an_href_of_a_table_that_is_no_utf_8_costs_its_item_alone",
+        ),
+    ),
+    Mutant(
+        "who leaves waits for no answer",
+        "curation/scenes/askers.py",
+        "        for _ in self._threads:\n            self._todo.put(None)\n",
+        "        for thread in self._threads:\n            self._todo.put(None)\n            thread.join()\n",
+        ("tests/scenes/test_askers.py::test_who_leaves_waits_for_nobody_and_nothing_more_is_begun",),
+    ),
+    Mutant(
+        "threads that ask end with the process",
+        "curation/scenes/askers.py",
+        ', name="curation-asker", daemon=True)',
+        ")",
+        ("tests/work/test_stopping.py::test_sigterm_ends_a_build_whose_catalog_answers_no_search",),
+    ),
+    Mutant(
+        "nothing more is asked for by who has left",
+        "curation/scenes/askers.py",
+        "            if self._is_left.is_set() or not",
+        "            if not",
+        ("tests/scenes/test_askers.py::test_who_leaves_waits_for_nobody_and_nothing_more_is_begun",),
     ),
 )

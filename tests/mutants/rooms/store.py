@@ -2,6 +2,9 @@
 
 from tests.mutants.row import STORAGE, Mutant
 
+DIRECT = "tests/store/test_direct.py"
+ODD = f"{DIRECT}::test_an_answer_that_is_not_what_was_asked_for_is_never_taken_for_it"
+
 ROWS = (
     Mutant(
         "what was recorded before a cube was given sources lacks these",
@@ -71,7 +74,7 @@ ROWS = (
     Mutant(
         "a slab of a ledger is a number",
         "curation/store/records.py",
-        "    if type(slab) is not int or slab < 0:",
+        "    if type(number) is not int or number < 0:",
         "    if False:",
         ("tests/store/test_ledger.py::test_a_line_of_another_form_is_damage_though_its_hash_is_right",),
     ),
@@ -309,5 +312,189 @@ ROWS = (
         ' and key.count("/") == 1',
         "",
         ("tests/verify/test_unreferred.py::test_a_model_that_maps_were_made_by_goes_and_the_maps_stay",),
+    ),
+    Mutant(
+        "a ledger is read whatever a catalog calls a scene by",
+        "curation/store/ledger.py",
+        "        return json.loads(line)\n",
+        "        raise\n",
+        (
+            "tests/store/test_ledger.py::"
+            "test_a_scene_whose_catalog_calls_it_by_half_a_character_is_recorded_and_read_again",
+        ),
+    ),
+    Mutant(
+        "a file that another has begun meanwhile is looked at before it grows",
+        "curation/store/appended.py",
+        "self.checked = self._check()  #",
+        "self.checked = {}  #",
+        (
+            "tests/pack/captions/test_rewriting.py::test_a_file_that_another_model_has_begun_since_it_was_looked_at_is_not_gone_on_with",
+            "tests/worth/audit/test_marks.py::test_a_line_that_is_no_mark_of_the_sample_is_damage",
+        ),
+    ),
+    Mutant(
+        "half a line of a killed command is cut off",
+        "curation/store/appended.py",
+        "        os.ftruncate(self._fd, self.size)\n        os.lseek(self._fd, self.size, os.SEEK_SET)\n",
+        "        os.lseek(self._fd, 0, os.SEEK_END)\n",
+        (
+            "tests/pack/captions/test_rewriting.py::test_a_rerun_asks_for_what_is_left_and_a_dry_run_for_nothing",
+            "tests/worth/audit/test_marks.py::test_half_a_line_is_no_mark_and_the_next_begins_a_line_of_its_own",
+        ),
+    ),
+    Mutant(
+        "two commands do not add to one file",
+        "curation/store/appended.py",
+        "            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "            pass",
+        ("tests/worth/audit/test_marks.py::test_two_commands_do_not_mark_as_one_reader",),
+    ),
+    Mutant(
+        "of a line that could not be written whole nothing is left",
+        "curation/store/appended.py",
+        "        except OSError:  # else the next line",
+        "        except RecursionError:  # else the next line",
+        ("tests/store/test_appended.py::test_of_a_line_that_has_no_room_nothing_is_left_and_the_next_is_whole",),
+    ),
+    Mutant(
+        "bytes of elsewhere are not those that were asked for",
+        "curation/store/direct.py",
+        "    if (first, last + 1) != (part.start, end) or head.headers.get",
+        "    if last == part.start or head.headers.get",
+        (f"{ODD}[others]",),
+    ),
+    Mutant(
+        "an answer has as many bytes as were asked for",
+        "curation/store/direct.py",
+        'head.headers.get("content-length", "") != str(part.length):',
+        "False:",
+        (f"{ODD}[fewer than told]",),
+    ),
+    Mutant(
+        "an object that is shorter than asked for is told as such",
+        "curation/store/direct.py",
+        "    if size < end:\n",
+        "    if False:\n",
+        (f"{ODD}[short]",),
+    ),
+    Mutant(
+        "a whole object is not taken for a range of it",
+        "curation/store/direct.py",
+        "    if head.status != 206 or not found",
+        "    if not found",
+        (f"{ODD}[all of it]",),
+    ),
+    Mutant(
+        "packed bytes are not taken for those that were asked for",
+        "curation/store/direct.py",
+        "or not found or packed:",
+        "or not found:",
+        (f"{ODD}[packed]",),
+    ),
+    Mutant(
+        "an answer that ends early is none",
+        "curation/store/direct.py",
+        '        if not got:\n            raise ConnectionResetError("closed within',
+        '        if not got:\n            return\n            raise ConnectionResetError("closed within',
+        (f"{ODD}[cut]",),
+    ),
+    Mutant(
+        "what is left of an answer is not the next one's",
+        "curation/store/direct.py",
+        "            _close(self._open)  # what comes next would be the answer to this\n",
+        "",
+        (f"{ODD}[busy]",),
+    ),
+    Mutant(
+        "no server may send a head without an end",
+        "curation/store/direct.py",
+        "        if len(data) > _HEAD_BYTES:",
+        "        if False:",
+        (f"{ODD}[a head without an end]",),
+    ),
+    Mutant(
+        "an answer has its time however it drips",
+        "curation/store/direct.py",
+        "    if time.monotonic() > until:",
+        "    if False:",
+        (f"{DIRECT}::test_an_answer_has_its_time_however_it_drips",),
+    ),
+    Mutant(
+        "a fork does not speak on its parent's connections to a server",
+        "curation/store/direct.py",
+        "        owner = (os.getpid(), address.server)",
+        "        owner = (1, address.server)",
+        (f"{DIRECT}::test_a_fork_does_not_speak_on_its_parents_connection",),
+    ),
+    Mutant(
+        "a connection that the server closed meanwhile is no failure",
+        "curation/store/direct.py",
+        "                if n >= reused:",
+        "                if True:",
+        (f"{DIRECT}::test_a_connection_that_the_server_closed_between_two_requests_is_no_failure",),
+    ),
+    Mutant(
+        "connections of who reads no more are closed",
+        "curation/store/direct.py",
+        "        _sockets.when_gone(self, _close, self._open)",
+        "        _sockets.when_gone(self, list, self._open)",
+        (f"{DIRECT}::test_connections_end_with_who_held_them",),
+    ),
+    Mutant(
+        "bytes between ranges go to no range",
+        "curation/store/direct.py",
+        "        if found and end <= start <= end + len(between):",
+        "        if found and start <= end + len(between):",
+        (f"{DIRECT}::test_joined_parts_are_no_more_requests_and_each_view_gets_its_own_bytes",),
+    ),
+    Mutant(
+        "a server behind a proxy is not asked straight",
+        "curation/store/direct.py",
+        " or _is_proxied(parts.scheme, parts.hostname):",
+        ":",
+        (f"{DIRECT}::test_a_server_behind_a_proxy_is_left_to_others",),
+    ),
+    Mutant(
+        "a password in a URL is obstore's to send",
+        "curation/store/direct.py",
+        ' or "@" in parts.netloc or parts.fragment',
+        " or parts.fragment",
+        (f"{DIRECT}::test_what_is_no_plain_address_of_a_server_is_left_to_others",),
+    ),
+    Mutant(
+        "what is no text of a request is not sent",
+        "curation/store/direct.py",
+        'not re.fullmatch(r"[!-~]+", parts.netloc + target)',
+        "False",
+        (f"{DIRECT}::test_what_is_no_plain_address_of_a_server_is_left_to_others",),
+    ),
+    Mutant(
+        "an address shows no signature",
+        "curation/store/direct.py",
+        "    target: str = field(repr=False)",
+        "    target: str = field()",
+        (f"{DIRECT}::test_an_address_tells_whom_to_ask_for_what_and_shows_no_signature",),
+    ),
+    Mutant(
+        "a signature is asked for anew before it ends",
+        "curation/store/direct.py",
+        "        if until < (now := time.monotonic()):",
+        "        if not until and (now := time.monotonic()):",
+        (f"{DIRECT}::test_a_signature_is_asked_for_anew_before_it_ends_and_after_it_was_refused",),
+    ),
+    Mutant(
+        "a store that is read otherwise is soon asked so at once",
+        "curation/store/direct.py",
+        "self._left + 1 if by_store else 0",
+        "0",
+        (f"{DIRECT}::test_a_store_that_is_read_otherwise_again_and_again_is_asked_for_so_at_once",),
+    ),
+    Mutant(
+        "for a bucket that is read without keys nothing is signed",
+        "curation/store/bucket.py",
+        " or any(n.lower().endswith(_UNSIGNED) for n in (*store.config, *os.environ)):",
+        ":",
+        ("tests/stream/test_remote.py::test_for_a_bucket_that_is_read_without_keys_nothing_is_signed",),
     ),
 )

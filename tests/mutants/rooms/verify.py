@@ -2,7 +2,32 @@
 
 from tests.mutants.row import HOSTILE, Mutant
 
+BY_DOMAIN = "tests/pack/test_domain_splits.py"
+
+PRUNE = "tests/worth/prune/test_prune.py"
+
 ROWS = (
+    Mutant(
+        "features of the release that stands are kept",
+        "curation/verify/unreferred.py",
+        'if paths.is_embedding(stat.key) and not stat.key.startswith(f"{own}/"):',
+        "if paths.is_embedding(stat.key):",
+        ("tests/verify/test_unreferred.py::test_features_of_earlier_releases_go_and_those_of_this_one_stay",),
+    ),
+    Mutant(
+        "files of one's own beside features are kept",
+        "curation/verify/unreferred.py",
+        "if paths.is_embedding(stat.key) and not",
+        "if not",
+        ("tests/verify/test_unreferred.py::test_features_of_earlier_releases_go_and_those_of_this_one_stay",),
+    ),
+    Mutant(
+        "seasons that are left out are looked for in what tars have",
+        "curation/verify/sides.py",
+        "        if self.rule is not None and SEASON in self.rule.domains:\n",
+        "        if False:\n",
+        ("tests/verify/test_sides.py::test_a_season_that_is_left_out_is_found_in_what_a_tar_says_of_a_sample",),
+    ),
     Mutant(
         "tables that are compared are those of the index",
         "curation/verify/diff.py",
@@ -137,5 +162,145 @@ ROWS = (
         "if its.key and (wrong := _wrong(store, its)):",
         'if its.key and (wrong := ""):',
         ("tests/pack/labels/test_earthengine.py::test_a_map_that_is_damaged_is_named_by_verify",),
+    ),
+    Mutant(
+        "verify proves that parts of a split are apart",
+        "curation/verify/sides.py",
+        "        if pairs := sharing.near_pairs(",
+        "        if pairs := 0 * sharing.near_pairs(",
+        (f"{BY_DOMAIN}::test_what_is_left_out_is_in_test_alone_and_no_pixel_of_the_archive_is_read",),
+    ),
+    Mutant(
+        "verify proves that parts of a split share no scene",
+        "curation/verify/sides.py",
+        "            if its.count:\n",
+        "            if False:\n",
+        (f"{BY_DOMAIN}::test_scenes_of_both_sides_are_left_out_and_too_few_left_of_train_are_an_error",),
+    ),
+    Mutant(
+        "verify proves that parts of a split share no cell",
+        "curation/verify/sides.py",
+        "if UNSHARED_CELL not in self._kinds or",
+        "if UNSHARED_CELL in self._kinds or",
+        (f"{BY_DOMAIN}::test_scenes_of_both_sides_are_left_out_and_too_few_left_of_train_are_an_error",),
+    ),
+    Mutant(
+        "a split that cannot be read is not taken for proven",
+        "curation/verify/sides.py",
+        "* bool(self.unread)",
+        "* 0",
+        (f"{BY_DOMAIN}::test_scenes_of_both_sides_are_left_out_and_too_few_left_of_train_are_an_error",),
+    ),
+    Mutant(
+        "samples of parts that the release's rule has not are named",
+        "curation/verify/sides.py",
+        "if others := {*parts} - {*self.rule.parts}:",
+        "if others := set[str]():",
+        (f"{BY_DOMAIN}::test_five_parts_and_their_control_which_has_as_many_samples_of_train",),
+    ),
+    Mutant(
+        "verify proves that what is left out is in no other part",
+        "curation/verify/sides.py",
+        "for line in splits.leaks(self.rule, samples)\n",
+        "for line in list[str]()\n",
+        (f"{BY_DOMAIN}::test_five_parts_and_their_control_which_has_as_many_samples_of_train",),
+    ),
+    Mutant(
+        "verify proves what places are told to be of",
+        "curation/verify/sides.py",
+        "        if wrong := sum(",
+        "        if wrong := 0 * sum(",
+        (f"{BY_DOMAIN}::test_a_domain_that_a_place_is_not_of_is_found_out",),
+    ),
+    Mutant(
+        "a card that somebody changed is named",
+        "curation/verify/card.py",
+        "        if hashlib.sha256(data).hexdigest() != sha256:",
+        "        if not data:",
+        ("tests/verify/test_card.py::test_a_card_that_somebody_changed",),
+    ),
+    Mutant(
+        "cards of another release are stale",
+        "curation/verify/card.py",
+        "    if record.index_sha256 != facts.index_sha256:",
+        "    if not record.index_sha256:",
+        ("tests/verify/test_card.py::test_cards_of_another_release_are_stale",),
+    ),
+    Mutant(
+        "cards of another publisher are stale",
+        "curation/verify/card.py",
+        "    if record.follows_from != card.follows_from(facts):",
+        "    if not record.follows_from:",
+        ("tests/verify/test_card.py::test_cards_of_another_publisher_are_stale_and_shards_are_not",),
+    ),
+    Mutant(
+        "cards are made again and compared",
+        "curation/verify/card.py",
+        "        if hashes.get(key) != record.files.get(key):",
+        "        if key not in record.files:",
+        ("tests/verify/test_card.py::test_a_card_whose_record_was_changed_with_it",),
+    ),
+    Mutant(
+        "a release without cards is told",
+        "curation/verify/card.py",
+        '        found.unfinished.append(f"{store.where(paths.CARD)}: the release has no cards: {_ANEW}")',
+        "        pass",
+        ("tests/verify/test_card.py::test_cards_that_are_not_there_are_made_by_the_verb",),
+    ),
+    Mutant(
+        "verify reads a dataset's graph",
+        "curation/verify/verify.py",
+        "    check_graph(store, found)\n",
+        "",
+        ("tests/pack/graph/test_graph.py::test_verify_reads_a_dataset_s_graph_and_tells_one_of_an_earlier_packing",),
+    ),
+    Mutant(
+        "verify tells what is wrong with a graph",
+        "curation/verify/graphs.py",
+        "    found.faults += graph.verify()\n",
+        "",
+        ("tests/pack/graph/test_graph.py::test_verify_reads_a_dataset_s_graph_and_tells_one_of_an_earlier_packing",),
+    ),
+    Mutant(
+        "verify tells of a graph that cannot be read",
+        "curation/verify/graphs.py",
+        "        found.faults.append(str(err))\n",
+        "",
+        ("tests/pack/graph/test_graph.py::test_verify_reads_a_dataset_s_graph_and_tells_one_of_an_earlier_packing",),
+    ),
+    Mutant(
+        "verify tells a graph of an earlier packing",
+        "curation/verify/graphs.py",
+        "    if not graph.is_of(index):",
+        "    if False:",
+        ("tests/pack/graph/test_graph.py::test_verify_reads_a_dataset_s_graph_and_tells_one_of_an_earlier_packing",),
+    ),
+    Mutant(
+        "shards that do not follow what was decided are told",
+        "curation/verify/pruned.py",
+        "    if follows != (decisions and decisions.sha256):\n",
+        "    if False:\n",
+        (f"{PRUNE}::test_what_is_pruned_is_left_out_by_the_next_packing_and_verified_and_comes_back",),
+    ),
+    Mutant(
+        "what is left out is not packed",
+        "curation/verify/pruned.py",
+        "    if wrong := sorted(packed & out.keys()):\n",
+        "    if wrong := []:\n",
+        (f"{PRUNE}::test_shards_of_others_than_those_that_stay_are_a_fault",),
+    ),
+    Mutant(
+        "what stays is packed",
+        "curation/verify/pruned.py",
+        "    if lost := sorted(decisions.reasons.keys() - out.keys() - packed):\n",
+        "    if lost := []:\n",
+        (f"{PRUNE}::test_shards_of_others_than_those_that_stay_are_a_fault",),
+    ),
+    Mutant(
+        "columns of facts are those recorded",
+        "curation/verify/cubes.py",
+        "            if check_object(store, item, found) is None:",
+        "            if False:",
+        ("tests/cubes/test_columns.py::test_a_column_that_is_another_is_a_fault",),
     ),
 )

@@ -4,6 +4,20 @@ from tests.mutants.row import STOPPING, STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "what is said is the work within",
+        "curation/work/progress.py",
+        "return under_way[-1] if self in under_way else self",
+        "return self",
+        ("tests/work/test_progress.py::test_what_is_said_is_the_work_within_and_not_what_it_belongs_to",),
+    ),
+    Mutant(
+        "one line is said of works within one another",
+        "curation/work/progress.py",
+        "if self.innermost is self:",
+        "if True:",
+        ("tests/work/test_progress.py::test_what_is_said_is_the_work_within_and_not_what_it_belongs_to",),
+    ),
+    Mutant(
         "a dashboard without pages is not told of",
         "curation/work/cluster.py",
         '    if own and extras.missing("dashboard"):\n',
@@ -195,7 +209,7 @@ ROWS = (
         "curation/work/stopping.py",
         '("SIGINT", "SIGTERM", "SIGHUP")',
         '("SIGINT", "SIGHUP")',
-        (f"{STOPPING}sigterm_ends_a_build_as_ctrl_c_does_and_the_same_command_goes_on[False-none]",),
+        (f"{STOPPING}sigterm_ends_a_build_as_ctrl_c_does_and_the_same_command_goes_on[none-False]",),
     ),
     Mutant(
         "a local cluster without room for what its workers keep on disk is one line",

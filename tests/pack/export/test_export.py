@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import curation
-from curation.errors import ConfigError, DamageError, StorageError
+from curation.errors import ConfigError, DamageError
 from curation.pack.export import export as exporting
 from curation.pack.export import selecting, target
 from curation.pack.export.forms.npz import Npz
@@ -20,6 +20,7 @@ from curation.store.objects import Store
 from curation.work.run import Run
 from tests import buckets
 from tests import world as tiny
+from tests.pack.export.conftest import fills_up
 from tests.processes import started
 from tests.run import Curate, ended
 
@@ -78,17 +79,8 @@ def test_killed_between_two_files_the_same_command_ends_where_an_undisturbed_run
     built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     assert export(built, "npz", tmp_path / "whole", *FEW) == 0
-    publish, left = Store.publish, [4]
-
-    def dies(self: Store, key: str, data: bytes) -> object:
-        if key.endswith(".npz"):
-            left[0] -= 1
-            if not left[0]:
-                raise StorageError("the disk is full")
-        return publish(self, key, data)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "publish", dies)
+        fills_up(patch, ".npz", 4)
         assert export(built, "npz", tmp_path / "killed", *FEW) == 1
     assert not (tmp_path / "killed" / "export.json").exists()
     assert export(built, "npz", tmp_path / "killed", *FEW) == 0

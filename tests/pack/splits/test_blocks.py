@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.errors import ConfigError
-from curation.pack.splits import blocks
-from curation.pack.splits.blocks import Blocks, splits_of
+from curation.pack.splits.blocks import Blocks, distance_km, splits_of
+from curation.places.domains import block
 from tests.properties import examples
 
 SPEC = Blocks(val_fraction=0.2, block_deg=2, buffer_km=30)
@@ -29,7 +29,7 @@ def km(lon1, lat1, lon2, lat2):
 
 def test_golden_values_never_change():
     # Releases depend on these: the same seed and block must fall the same way for ever, on every platform.
-    assert [blocks._share(42, band, column) for band, column in ((0, 0), (141, 186), (719, 3))] == [
+    assert [block.share(42, band, column) for band, column in ((0, 0), (141, 186), (719, 3))] == [
         pytest.approx(v, abs=0) for v in GOLDEN
     ]
 
@@ -124,7 +124,7 @@ def _val_within(lon: float, lat: float, reach_km: float, bare: Blocks) -> bool:
 @given(st.floats(-180, 180), st.floats(-90, 90), st.floats(-180, 180), st.floats(-90, 80), st.floats(0.1, 120))
 def test_distance_to_a_block_is_that_of_its_nearest_point(lon, lat, west, south, width):
     north = min(90.0, south + 10)
-    got = float(blocks.distance_km(*(np.array([v]) for v in (lon, lat, west, south, width, north)))[0])
+    got = float(distance_km(*(np.array([v]) for v in (lon, lat, west, south, width, north)))[0])
     x, y = np.meshgrid(west + np.linspace(0, width, 400), np.linspace(south, north, 400))
     brute = km(lon, lat, x, y).min()
     step = 111.2 * max(width, 10) / 400
@@ -133,8 +133,8 @@ def test_distance_to_a_block_is_that_of_its_nearest_point(lon, lat, west, south,
 
 def test_blocks_are_about_square_on_the_ground():
     band = np.arange(4, 176)
-    south, north = blocks._edges(band, 1.0)
-    width = 360 / blocks._columns(band, 1.0) * np.cos(np.radians((south + north) / 2))
+    south, north = block.edges(band, 1.0)
+    width = 360 / block.columns(band, 1.0) * np.cos(np.radians((south + north) / 2))
     assert width.min() > 0.9
     assert width.max() < 1.1
 

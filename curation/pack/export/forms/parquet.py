@@ -25,12 +25,11 @@ from curation.format import payload
 from curation.format.annotations import decoded
 from curation.format.index import Index
 from curation.format.names import split_member
+from curation.pack.card.front import SPLITS, front_matter
 from curation.pack.export.of_shards import ShardPiece, ShardSample, column_of
 from curation.pack.export.pieces import ExportScope, Form
+from curation.recipe import synthetic
 from curation.store.objects import Store
-
-SPLITS = {"val": "validation"}
-"""What the hub calls a split otherwise."""
 
 GROUP_BYTES = 64 << 20
 """Pixels of a row group, before packing: what a reader that streams holds at a time."""
@@ -97,7 +96,7 @@ class Parquet(Form):
 
     def last(self, asked: ExportScope, written: Sequence[Sequence[str]]) -> Mapping[str, bytes]:
         """The card."""
-        return {"README.md": _card(asked.beside, asked.pieces).encode()}
+        return {"README.md": _card(asked).encode()}
 
 
 def _table(piece: ShardPiece, rows: pa.Table, samples: Sequence[ShardSample]) -> pa.Table:
@@ -226,36 +225,26 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
     return _value(_VALUES[kind])
 
 
-def _card(index: Index, pieces: Sequence[ShardPiece]) -> str:
+def _card(asked: ExportScope) -> str:
     """What the hub shows of a dataset."""
+    index: Index = asked.beside
+    pieces: Sequence[ShardPiece] = asked.pieces
     counts: dict[str, int] = {}
     for piece in pieces:
         counts[piece.split] = counts.get(piece.split, 0) + piece.count
     named = {split: SPLITS.get(split, split) for split in counts}
-    files = [f"  - split: {n}\n    path: data/{n}-*.parquet" for n in named.values()]
     members = pieces[0].members
     rows = [_row(index, m) for m in members if split_member(m).array in index.arrays]
-    front = [
-        "---",
-        f"pretty_name: {json.dumps(index.title or index.dataset, ensure_ascii=False)}",
-        "license: other",
-        "license_name: those-of-its-sources",
-        "tags:",
-        "- earth-observation",
-        "- remote-sensing",
-        f"size_categories:\n- {_size(sum(counts.values()))}",
-        "configs:",
-        "- config_name: default",
-        "  data_files:",
-        *files,
-        "---",
-    ]
+    front = front_matter(
+        index.title or index.dataset, None, sum(counts.values()), {n: f"data/{n}-*.parquet" for n in named.values()}
+    )
     body = [
         f"# {index.title or index.dataset}",
         "",
         f"{', '.join(f'{n} samples in `{named[s]}`' for s, n in counts.items())}, exported by `curation` of dataset "
         f"`{index.dataset}` (content {index.content_sha256[:16]}).",
         "",
+        *([made, ""] if (made := synthetic.about(index.counts.get("catalogs", {}))) else []),
         "```python",
         "from datasets import load_dataset",
         "",
@@ -272,6 +261,7 @@ def _card(index: Index, pieces: Sequence[ShardPiece]) -> str:
         "## Licences",
         "",
         *(f"- {s.title}: {s.licence}" for s in index.sources.values()),
+        *(f"- {its.attribution}" for its in asked.owed.values()),
         "",
     ]
     if index.label_names:
@@ -290,11 +280,3 @@ def _row(index: Index, member: str) -> str:
         its.nodata,
     )
     return f"| {' | '.join(map(str, cells))} |"
-
-
-def _size(count: int) -> str:
-    """The hub's word for how many rows there are."""
-    for most, word in ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")):
-        if count < most:
-            return word
-    return "n>1M"

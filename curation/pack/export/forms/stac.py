@@ -34,6 +34,7 @@ from curation.pack.export.patch import ExportPatch
 from curation.pack.export.pieces import ExportScope, Form, SlabPiece
 from curation.pack.export.target import relative
 from curation.places import grid
+from curation.recipe import synthetic
 from curation.recipe.arrays import ArraySpec
 from curation.recipe.bands import BandSpec
 from curation.recipe.dataset import Dataset
@@ -128,11 +129,15 @@ def _collection(dataset: Dataset, pieces: Sequence[SlabPiece]) -> dict[str, Any]
         if (w := p.dataset.recipe.season(s).window(place)) is not None
     ]
     start, end = min(w.start for w in windows), max(w.end for w in windows) - dt.timedelta(milliseconds=1)
+    asked = {source: its for p in pieces for source, its in p.asked.items()}
+    title = f"{dataset.recipe.title or dataset.name}."
     licences = "; ".join(f"{s.name}: {s.licence}" for s in dataset.specs.values())
     made = pystac.Collection(
         id=_id(dataset.name),
         title=dataset.recipe.title or dataset.name,
-        description=f"{dataset.recipe.title or dataset.name}. An item is a place in a season. Licences: {licences}",
+        description=" ".join(
+            filter(None, [synthetic.about(asked), title, f"An item is a place in a season. Licences: {licences}"])
+        ),
         extent=pystac.Extent(pystac.SpatialExtent([whole]), pystac.TemporalExtent([[start, end]])),
         license="other",
     )

@@ -27,14 +27,10 @@ def slab(url: str, places: list[Place]) -> list[tuple[Place, Patch]]:
     """One slab, as `build` reads one: what its patches want is fetched together."""
     out = []
     with Reader(url) as reader:
-        left = [
-            (p, {b: Read(Asset(f"{b}.tif", "none"), ARRAYS[r], at(p)) for b, r in scene.BANDS.items()}) for p in places
-        ]
-        while left:
-            count = reader.prefetch([list(reads.values()) for _, reads in left])
-            for place, reads in left[:count]:
-                out.append((place, {b: reader.read([r.asset], r.array, r.location)[0] for b, r in reads.items()}))
-            left = left[count:]
+        wants = [{b: Read(Asset(f"{b}.tif", "none"), ARRAYS[r], at(p)) for b, r in scene.BANDS.items()} for p in places]
+        for number in reader.ahead([list(reads.values()) for reads in wants]):
+            pixels = {b: reader.read([r.asset], r.array, r.location)[0] for b, r in wants[number].items()}
+            out.append((places[number], pixels))
     return out
 
 

@@ -126,7 +126,43 @@ def threads(url: str, places: list[Place]) -> Iterator[tuple[Place, Patch]]:
         yield (col, row), {b: f.result() for b, f in asked.items()}
 
 
+def in_loop(url: str, places: list[Place], patches: int = 8) -> Iterator[tuple[Place, Patch]]:
+    """async-geotiff, a file per band kept open: so many patches at a time in an event loop of a thread of its own."""
+    import asyncio
+
+    from async_geotiff import GeoTIFF, Window
+    from obstore.store import HTTPStore
+
+    store = HTTPStore(url, client_options={"allow_http": True})
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+
+    async def opened() -> dict[str, GeoTIFF]:
+        found = await asyncio.gather(*(GeoTIFF.open(f"{band}.tif", store=store) for band in scene.BANDS))
+        return dict(zip(scene.BANDS, found, strict=True))
+
+    async def patch(files: dict[str, GeoTIFF], place: Place) -> Patch:
+        async def one(band: str, res: int):
+            n = scene.SIZE_M // res
+            window = Window(col_off=place[0] * 10 // res, row_off=place[1] * 10 // res, width=n, height=n)
+            return (await files[band].read(window=window)).data[0]
+
+        found = await asyncio.gather(*(one(b, r) for b, r in scene.BANDS.items()))
+        return dict(zip(scene.BANDS, found, strict=True))
+
+    def asked(coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, loop)
+
+    files = asked(opened()).result()
+    ahead = [asked(patch(files, place)) for place in places[:patches]]
+    for i, place in enumerate(places):
+        yield place, ahead.pop(0).result()
+        if i + patches < len(places):
+            ahead.append(asked(patch(files, places[i + patches])))
+
+
 READERS = {
+    "async-geotiff, 8 patches": in_loop,
     "odc-stac": odc_stac,
     "odc-stac, pool 12": lambda u, p: odc_stac(u, p, 12),
     "stackstac, 12 threads": stackstac,

@@ -1,0 +1,1 @@
+"""Captions of samples: what is told of them, from stored facts alone, and whether a text tells anything else."""

@@ -1,0 +1,1 @@
+"""Measures of distance, a file each; `known.MEASURES` names them."""
