@@ -848,7 +848,7 @@ def scattered(tmp_path: Path, count: int) -> tuple[Asset, Any, list[Location], l
 
 def room_when_nothing_runs(reader: Reader) -> int:
     """Bytes that a next plan may have, once what nobody waits for any more is through."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while reader._pieces.room_bytes < reader._pieces.limit_bytes and time.monotonic() < until:
         time.sleep(0.01)
     return reader._pieces.room_bytes
@@ -1031,7 +1031,7 @@ def test_a_host_that_stalls_takes_nothing_from_one_that_is_well(archive, want, m
 
     def stall(request: Request) -> None:
         asked.release()
-        over.wait(20)
+        over.wait(60)
         request.close_connection = True
 
     with serving(stall) as stalled, Reader(stalled, per_host=32) as slow, Reader(url, per_host=32) as reader:
@@ -1039,10 +1039,10 @@ def test_a_host_that_stalls_takes_nothing_from_one_that_is_well(archive, want, m
         waiting = threading.Thread(target=slow.prefetch, args=(reads,))
         waiting.start()
         for _ in range(32):
-            assert asked.acquire(timeout=5)
+            assert asked.acquire(timeout=60)
         began = time.monotonic()
         assert np.array_equal(fetched(reader), want)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 30, "what stalls elsewhere holds nobody up"
         assert not asked.acquire(blocking=False), "no more at a time than it may have"
         over.set()
         waiting.join()

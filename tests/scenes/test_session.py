@@ -125,7 +125,7 @@ def test_where_nobody_is_there_a_build_ends_within_seconds_with_one_line(
         "https://me:S3CRET@stac.example/?S3CRET",
     ]
     assert main.main(["build", *where, "--scheduler", "none", *flags]) == 2
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     lines = capsys.readouterr().err.splitlines()
     assert "places.csv: 25 rows" in lines[0]
     assert "catalog https://stac.example: asking https://stac.example" in lines[1]
@@ -153,7 +153,7 @@ def test_a_root_that_nobody_answers_for_is_one_line_within_seconds(world: World,
     began = time.monotonic()
     root = f"http://me:S3CRET@{host}/datasets?S3CRET"
     assert main.main([verb, "--dataset", str(world.recipe), "--root", root]) == 2
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     lines = capsys.readouterr().err.splitlines()
     assert f"http://{host}/datasets/tiny: asking it" in lines[0]
     assert lines[1].startswith(f"curate: --root http://{host}/datasets: cannot be reached: ")

@@ -113,6 +113,6 @@ def test_the_page_is_served_until_it_is_ended(built: Curate, to: list[str]):
         post("mark", {"number": 0, "labels": ["trees"], "sure": True})
         post("end", {})
         assert process.wait(60) == 0
-        assert "ann: 1 of 4 marked" in "".join(lines.get(timeout=20) for _ in range(4))
+        assert "ann: 1 of 4 marked" in "".join(lines.get(timeout=60) for _ in range(4))
         errors = process.stderr.read()
     assert url.rstrip("/").rpartition("/")[2] not in errors
