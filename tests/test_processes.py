@@ -38,7 +38,7 @@ def test_a_block_that_fails_ends_a_process_and_all_that_it_started_and_closes_it
         with started(command, **pipes) as process:
             held["process"], held["child"] = process, psutil.Process(int(process.stdout.readline()))
             if not seconds:
-                assert process.wait(30) == 0
+                assert process.wait(120) == 0
             assert held["child"].is_running()
             raise ValueError("as a test fails")
 

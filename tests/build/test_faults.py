@@ -426,7 +426,7 @@ def test_heads_of_bands_are_asked_for_while_the_masks_are_on_their_way(faults: F
     def held(request: Request) -> None:
         path, is_head = request.path.partition("?")[0], request.headers["Range"].startswith("bytes=0-")
         if path.endswith(STAGES["mask"]) and not is_head:
-            assert every.wait(20), (
+            assert every.wait(60), (
                 f"the masks do not come before the heads of bands, of which {len(asked)} were asked for"
             )
         asked.update([path] if is_head else [])

@@ -60,7 +60,7 @@ def test_a_reader_marks_by_keyboard_and_goes_on_later(built: Curate, tmp_path: P
 
     with serving_to(built, tmp_path) as page:
         asyncio.run(marks(page))
-        assert page.marking.ended.wait(10)
+        assert page.marking.ended.wait(60)
     assert lines(tmp_path) == [(["trees"], True), ([], False), (["crops"], True), (["grass"], True)]
     with serving_to(built, tmp_path) as page:
         asyncio.run(goes_on(page))

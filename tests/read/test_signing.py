@@ -149,7 +149,7 @@ def test_behind_a_proxy_no_host_waits_for_anothers_slots(tokens, monkeypatch):
     def answer(request: Request) -> None:
         if "account1" in request.path:
             stalled.set()
-            closing.wait(20)
+            closing.wait(90)
         request.start(206, len(DATA), Content_Range=f"bytes 0-{len(DATA) - 1}/{len(DATA)}")
         request.wfile.write(DATA)
 
@@ -159,7 +159,7 @@ def test_behind_a_proxy_no_host_waits_for_anothers_slots(tokens, monkeypatch):
 
     with serving(answer) as proxy, ThreadPoolExecutor(2) as pool:
         waiting = pool.submit(one_at_a_time, tokens.blobs_of(proxy))
-        assert stalled.wait(10)
+        assert stalled.wait(60)
         other = pool.submit(one_at_a_time, tokens.blobs_of(proxy, "account2"))
         try:
             assert other.result(timeout=60) == DATA, "its signature may be good for seconds"

@@ -117,7 +117,7 @@ class Held:
         self.firsts[int(first)] += 1
         if int(first):
             self.begun.release()
-            self.go.wait(20)
+            self.go.wait(90)
         request.start(
             206, len(part), Content_Range=f"bytes {first}-{int(first) + len(part) - 1}/{len(DATA)}", ETag='"1"'
         )
@@ -179,7 +179,7 @@ def test_a_head_that_fails_late_takes_no_newer_one_with_it(monkeypatch):
     def answer(request: Request) -> None:
         heads.append(request.path)
         if len(heads) == 1:
-            late.wait(20)
+            late.wait(90)
             request.send(404)
             over.set()
             return

@@ -353,7 +353,7 @@ def test_two_hundred_short_epochs_of_many_datasets_go_by(shards):
         assert done.wait(250), "it hangs"
     finally:
         gc.set_threshold(*before)
-    assert states._lock.acquire(timeout=1)
+    assert states._lock.acquire(timeout=60)
     states._lock.release()
 
 

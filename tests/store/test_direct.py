@@ -104,7 +104,7 @@ def test_a_fork_does_not_speak_on_its_parents_connection(served):
     child.start()
     assert ours.poll(30)
     assert ours.recv() == DATA[7:97]
-    child.join(30)
+    child.join(120)
     part = Scatter(3, views_of(90))
     fill(served, part, lines=lines)
     assert content(part) == DATA[3:93]

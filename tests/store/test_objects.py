@@ -192,7 +192,7 @@ def test_a_killed_writer_leaves_nothing_that_is_listed(tmp_path, how):
         assert process.stdout.readline() == b"half done\n"
         assert any((tmp_path / "a").iterdir()), "it has begun"
         process.send_signal(signal.SIGKILL)
-        assert process.wait(30) == -signal.SIGKILL
+        assert process.wait(120) == -signal.SIGKILL
     assert [(s.key, s.size, s.etag) for s in store.list()] == before
     store.publish("a/k", b"next")
     assert store.get("a/k") == b"next"

@@ -200,12 +200,12 @@ def test_a_shard_that_is_whole_waits_for_who_is_counting(tmp_path):
 
     def read(start, length):
         downloading.set()
-        assert go_on.wait(30)
+        assert go_on.wait(120)
         return memoryview(content("0.tar"))[start : start + length]
 
     with ThreadPoolExecutor(1) as pool:
         opened = pool.submit(cache.open, "0.tar", SIZE, SHA256["0.tar"], read)
-        assert downloading.wait(30)
+        assert downloading.wait(120)
         with cache._locked("all"):
             go_on.set()
             time.sleep(0.3)

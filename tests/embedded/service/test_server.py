@@ -120,7 +120,7 @@ def test_the_server_ends_with_its_parents_pipe(tmp_path):
         assert said["pid"] == process.pid
         assert requests.get(said["url"], timeout=10).json()["type"] == "Catalog"
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
         with pytest.raises(ProcessLookupError):
             os.kill(said["pid"], 0)
 
