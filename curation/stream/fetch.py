@@ -163,7 +163,6 @@ class Fetcher:
             EOFError: it is shorter than a span says.
             ReadError: it could not be read, in as many tries as it says.
             ConfigError: it does not fit into the cache.
-            DamageError: it is not what the index says of it, found on downloading it for the cache.
         """
         if fresh and self._cache is not None:
             self._cache.forget(self._sha256[key])

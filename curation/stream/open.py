@@ -166,8 +166,9 @@ def open_shards(
         threads: that read and decode in each process; where None one in a DataLoader's worker and one per core without
             workers, and 8 where bytes come from elsewhere.
         cache_dir: folder on local disk that keeps shards which come from elsewhere: each is downloaded whole when its
-            first sample is wanted, and checked by its sha256. All workers, ranks and datasets may share it. Shuffling
-            among all shards wants all of them at once: give it room for the split, or `mix_shards`.
+            first sample is wanted, its members are checked each time they are read, and a copy that is wrong is dropped.
+            All workers, ranks and datasets may share it. Shuffling among all shards wants all of them at once: give it
+            room for the split, or `mix_shards`.
         cache_gb: how much it keeps, 10⁹ bytes; what was used longest ago goes first.
         retries: how often a read from elsewhere is tried again after a failure that may pass (server errors, rate limits,
             time-outs, short answers), after 0.2 s and twice as long each time, at most 15 s.
