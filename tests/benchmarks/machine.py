@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,6 +61,21 @@ def page_cache(file: Path) -> float:
         return total
 
     return rate(work)
+
+
+def written(folder: Path) -> tuple[float, float]:
+    """CPU seconds a GB of one thread that writes a new file of 512 MiB.
+
+    The first time, when a virtual machine may have to get the pages from its host, and at best.
+    """
+    data, taken = os.urandom(1 << 23), []
+    for _ in range(_RUNS):
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            before = time.thread_time()
+            for _ in range(64):
+                file.write(data)
+            taken.append((time.thread_time() - before) / (64 * len(data) / 1e9))
+    return taken[0], min(taken)
 
 
 def inflate() -> float:

@@ -237,6 +237,8 @@ def report(args: argparse.Namespace) -> Iterator[str]:
         for mode in EPOCHS:
             yield counted(base, f"ours-{form}", mode)
     yield f"\n{machine.told(max((base / 'ours-ten-none').rglob('*.tar')))}"
+    first, best = machine.written(base)
+    yield f"A new file takes {first:.2f} CPU s/GB to be written for the first time, {best:.2f} at best."
 
 
 def _cold(first: Callable[..., Figures]) -> Figures:
