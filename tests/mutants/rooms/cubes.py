@@ -96,10 +96,48 @@ ROWS = (
         "columns are made by the next build where one was stopped before",
         "curation/cubes/columns.py",
         "        ledger.acquire(ledger.binding)\n",
-        "        return\n",
+        '        return ""\n',
         (
             "tests/cubes/test_columns.py::"
             "test_columns_that_a_stopped_build_did_not_write_are_written_by_the_next_and_are_no_fault",
+        ),
+    ),
+    Mutant(
+        "columns go before a cube is given sources",
+        "curation/cubes/creation.py",
+        "    own, stay = {FACTS, *cube.arrays}, {",
+        "    own, stay = {FACTS, *cube.arrays, *(f.name for f in cube.facts)}, {",
+        ("tests/cubes/test_bound.py::test_no_column_says_what_is_not_so_while_a_cube_is_given_sources",),
+    ),
+    Mutant(
+        "what lacks sources is in no column",
+        "curation/cubes/columns.py",
+        "[ledger.slabs[slab] for slab in numbers if slab in ledger.lines]",
+        "[r for n in numbers if (r := ledger.slabs.get(n) or ledger.before.get(n))]",
+        ("tests/cubes/test_bound.py::test_no_column_says_what_is_not_so_while_a_cube_is_given_sources",),
+    ),
+    Mutant(
+        "who has nothing to build takes no cube from who builds it elsewhere",
+        "curation/cubes/columns.py",
+        "    return is_built and not (",
+        "    return not (",
+        ("tests/cubes/test_columns.py::test_who_has_nothing_to_build_takes_no_cube_from_who_builds_it",),
+    ),
+    Mutant(
+        "who has nothing to build is not refused since somebody else makes columns",
+        "curation/cubes/columns.py",
+        "    return is_built and not (ledger.writer is not None and ledger.writer.alive())",
+        "    return is_built",
+        ("tests/cubes/test_columns.py::test_who_has_nothing_to_build_takes_no_cube_from_who_builds_it",),
+    ),
+    Mutant(
+        "a damaged slab ends no build",
+        "curation/cubes/columns.py",
+        "        except DamageError as err:\n            wrong",
+        "        except ZeroDivisionError as err:\n            wrong",
+        (
+            "tests/cubes/test_columns.py::"
+            "test_a_slab_that_is_damaged_costs_its_block_alone_and_the_build_says_what_it_came_to",
         ),
     ),
     Mutant(

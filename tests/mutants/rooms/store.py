@@ -7,6 +7,13 @@ ODD = f"{DIRECT}::test_an_answer_that_is_not_what_was_asked_for_is_never_taken_f
 
 ROWS = (
     Mutant(
+        "columns are not believed once a cube is given sources",
+        "curation/store/ledger.py",
+        "            self.columns = {}  # with what is added",
+        "            pass  # with what is added",
+        ("tests/cubes/test_bound.py::test_no_column_says_what_is_not_so_while_a_cube_is_given_sources",),
+    ),
+    Mutant(
         "what was recorded before a cube was given sources lacks these",
         "curation/store/ledger.py",
         '                if self.cube_objects and self.cube_binding.get("pixels") != self.binding.get("pixels"):\n',
