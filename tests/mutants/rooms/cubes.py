@@ -141,6 +141,13 @@ ROWS = (
         ),
     ),
     Mutant(
+        "of a large cube its own objects are looked at",
+        "curation/cubes/sizes.py",
+        "    yield from (stat for stat in store.heads(own) if stat is not None)\n",
+        "    yield from (Stat(o, 2, '') for o in own)\n",
+        ("tests/cubes/test_sizes.py::test_of_a_larger_cube_its_own_objects_and_its_columns_are_all_looked_at",),
+    ),
+    Mutant(
         "columns that are lost are made again",
         "curation/cubes/sizes.py",
         "        del ledger.columns[block]\n",
@@ -154,13 +161,14 @@ ROWS = (
         "    if False:",
         (
             "tests/cubes/test_sizes.py::test_any_object_that_is_missing_or_of_another_size_is_found_in_a_cube_that_is_listed_whole",
+            "tests/cubes/test_sizes.py::test_of_a_larger_cube_slabs_that_begin_as_the_drawn_one_are_looked_at_and_no_others",
         ),
     ),
     Mutant(
-        "objects that are missing of the drawn slabs are found",
+        "of a large cube the drawn slabs alone are looked for",
         "curation/cubes/sizes.py",
-        "    if not _Marks(stats).have(whole[n] for n in chosen):",
-        "    if False:",
+        "        whole = {n: whole[n] for n in chosen}\n",
+        "",
         (
             "tests/cubes/test_sizes.py::test_of_a_larger_cube_slabs_that_begin_as_the_drawn_one_are_looked_at_and_no_others",
         ),
