@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from curation.cubes import rows as of_rows
@@ -273,14 +272,9 @@ class Cube:
         return out | {self.facts_key(slab): of_rows.encode(rows, self.facts, self.slab_patches)}
 
     def row_hashes(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-        """What a ledger keeps of each row of facts: xxh3-128 of the values as they are stored, hexadecimal.
-
-        It proves a row alone, whatever else stands in the objects: a build that was stopped may have written a slab once
-        more, with other patches tried, before its ledger line.
-        """
-        names = "\n".join(f.name for f in self.facts).encode()
-        columns = [f.cells(f.column([r.get(f.name) for r in rows], len(rows))) for f in self.facts]
-        return [xxhash.xxh3_128_hexdigest(names + b"".join(cells)) for cells in zip(*columns, strict=True)]
+        """What a ledger keeps of each row of facts (`rows.hashes`)."""
+        columns = {f.name: f.column([r.get(f.name) for r in rows], len(rows)) for f in self.facts}
+        return of_rows.hashes(columns, self.facts)
 
     def read_facts(
         self, store: Store, slab: int, slots: int, read: Callable[[str], bytes] | None = None

@@ -184,9 +184,9 @@ ROWS = (
     ),
     Mutant(
         "a row's hash is of all its facts",
-        "curation/cubes/cube.py",
-        "for f in self.facts]\n        return [xxhash",
-        "for f in self.facts[:5]]\n        return [xxhash",
+        "curation/cubes/rows.py",
+        "(f.cells(columns[f.name]) for f in facts)",
+        "(f.cells(columns[f.name]) for f in facts[:5])",
         ("tests/cubes/test_cube.py::test_a_row_s_hash_is_of_its_values_alone_and_of_all_of_them",),
     ),
     Mutant(
@@ -248,11 +248,16 @@ ROWS = (
     Mutant(
         "facts of a cube are what was recorded",
         "curation/cubes/open_patch.py",
-        "data = read_checked(self.store, objects, key)",
-        "data = self.store.get(key)",
-        (
-            "tests/cubes/test_open_cube.py::test_what_is_gone_or_changed_is_an_error_when_it_is_read_and_never_nodata[True-s2l2a_valid_fraction]",
-        ),
+        "            if outcome is not None and outcome.status in SETTLED:\n                key",
+        "            if False:\n                key",
+        ("tests/cubes/test_open_cube.py::test_what_a_stopped_build_wrote_of_a_slab_is_no_damage_and_not_there_yet",),
+    ),
+    Mutant(
+        "rows that nobody recorded are not there yet",
+        "curation/cubes/open_patch.py",
+        "        if not is_same:\n",
+        "        if False:\n",
+        ("tests/cubes/test_open_cube.py::test_what_a_stopped_build_wrote_of_a_slab_is_no_damage_and_not_there_yet",),
     ),
     Mutant(
         "slices of pixels keep their place",
