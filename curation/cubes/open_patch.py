@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ from curation.cubes import rows, windows
 from curation.cubes.arrays import has_pixels
 from curation.cubes.chunks import UNDECODED, decode_chunk, each_hash
 from curation.cubes.contents import identity
-from curation.cubes.cube import FACTS, IDENTITY, stored_chunks
+from curation.cubes.cube import FACTS, IDENTITY
+from curation.cubes.proven import stored_chunks
 from curation.errors import ConfigError, DamageError
 from curation.errors.words import did_you_mean
 from curation.outcomes import SETTLED, PatchOutcome, Status
@@ -35,6 +37,14 @@ from curation.store.records import SlabRecord, StoredObject, again, read_checked
 
 _LEDGERS = threading.Lock()
 """A ledger keeps the segments that it read last; Dask's threads ask for them at the same time."""
+
+
+def _after_fork() -> None:
+    global _LEDGERS
+    _LEDGERS = threading.Lock()  # whoever held it is not here
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 EPOCH = np.datetime64("1970-01-01", "ns")
 

@@ -190,8 +190,22 @@ ROWS = (
         ("tests/cubes/test_cube.py::test_a_row_s_hash_is_of_its_values_alone_and_of_all_of_them",),
     ),
     Mutant(
+        "a slab that is written again while it is read is no damage",
+        "curation/cubes/proven.py",
+        "            if now is None or now.etag == stat.etag:\n",
+        "            if True:\n",
+        ("tests/cubes/test_cube.py::test_a_slab_that_is_written_again_while_it_is_read_is_read_again",),
+    ),
+    Mutant(
+        "a forked process waits for no lock of a thread that it has not",
+        "curation/cubes/open_patch.py",
+        "os.register_at_fork(after_in_child=_after_fork)\n",
+        "",
+        ("tests/cubes/test_open_patch.py::test_a_process_forked_while_a_ledger_is_read_reads_it_too",),
+    ),
+    Mutant(
         "pixels that are read are those recorded",
-        "curation/cubes/cube.py",
+        "curation/cubes/proven.py",
         "if (found := chunk_hash(chunk)) != wanted[slot]:",
         'if (found := "") != "":',
         ("tests/cubes/test_cube.py::test_a_chunk_that_is_not_what_was_committed_is_refused",),
