@@ -84,6 +84,8 @@ class Built:
     """What went wrong → patches that failed for it."""
     unreadable: str = ""
     """What is wrong with catalogs of which too many items could not be read, by name."""
+    damaged: str = ""
+    """What is not what earlier runs recorded of it, where that was seen when columns of facts were made."""
 
     def add(self, patches: int, result: SlabReceipt | BaseException) -> None:
         """Takes up one slab."""
@@ -119,9 +121,8 @@ class _Work:
         return self.left.ledger
 
     def publish_columns(self) -> None:
-        """Brings the columns of its facts to what is recorded; not where none of what is to be added was asked for."""
-        if self.ledger.is_held or not self.bound.added:
-            columns.publish(self.cube, self.run.store, self.ledger)
+        """Brings the columns of its facts to what is recorded."""
+        self.built.damaged = columns.publish(self.cube, self.run.store, self.ledger)
 
 
 def searches(dataset: Dataset, every: Catalogs, store: Store) -> Searches:
@@ -334,7 +335,8 @@ def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
         return
     ledger.acquire(work.bound.binding, more_sources=bool(work.bound.added))
     if not ledger.cube_objects or ledger.is_growing:
-        ledger.record_cube(creation.create(cube, run.store, work.bound.pixels))
+        stay = {o.key for its in ledger.columns.values() for o in its.objects}
+        ledger.record_cube(creation.create(cube, run.store, work.bound.pixels, stay))
     workers = cluster.workers(run.client)
     per_host = max(run.dataset.recipe.fetch.requests_per_host // workers, 1)
     needs = ((slab, _wanted(run, cube, work.left.places(slab), of_files=False)) for slab in work.left.slabs)

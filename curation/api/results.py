@@ -122,9 +122,14 @@ class BuildResult(Result):
         """What is wrong with catalogs of which too many items could not be read."""
         return next((b.unreadable for b in self.cubes if b.unreadable), "")
 
+    @property
+    def damaged(self) -> str:
+        """What is not what earlier runs recorded of it."""
+        return next((b.damaged for b in self.cubes if b.damaged), "")
+
     def error(self) -> CurationError | None:
-        """Patches that failed, and why; or a catalog of which too much cannot be read."""
-        said = " ".join([*self._failures(), *filter(None, [self.unreadable])])
+        """Patches that failed, and why; a catalog of which too much cannot be read; or what is damaged."""
+        said = " ".join([*self._failures(), *filter(None, [self.unreadable, self.damaged])])
         return CurationError(said) if said else None
 
     def rows(self) -> Rows:

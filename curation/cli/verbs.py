@@ -81,7 +81,7 @@ def do_build(args: argparse.Namespace) -> int:
         run_code=args.run_code,
         check=False,
     )
-    return _printed(built, built.unreadable)
+    return _printed(built, built.unreadable, built.damaged)
 
 
 def do_locate(args: argparse.Namespace) -> int:

@@ -1,8 +1,9 @@
 """What was measured of a cube's patches as coordinates that any reader of Zarr has by name: columns of many slabs.
 
 They follow from the slabs' rows (`rows`) and from the ledger, are written once all that a build asks of a cube is recorded,
-and are recorded themselves. What they follow from may have been written again since: they are stale then, until the next
-build ends. Nothing here reads them: they are for others.
+and are recorded themselves. More may have been recorded since: they are stale then, until the next build ends, and say less
+than is there. They never say what is not so: what is settled stays, and where a cube is given more sources, by which it may
+come to something else, they go first. Nothing here reads them: they are for others.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from curation.cubes.chunks import encode_chunk
 from curation.cubes.cube import Cube
 from curation.cubes.facts import outcome_facts
+from curation.errors import DamageError
 from curation.recipe.facts import DTYPE
 from curation.store.ledger import Ledger
 from curation.store.objects import AT_ONCE, Store
@@ -21,35 +23,56 @@ from curation.store.records import SlabRecord
 
 
 def stale(cube: Cube, ledger: Ledger) -> list[int]:
-    """Blocks of slabs of which something was recorded since their columns were, or of which there are no columns."""
+    """Blocks of slabs of which something was recorded since their columns were, or of which there are no columns.
+
+    Slabs that lack sources are not in columns: their patches are pending, and may come to something else.
+    """
     newest: dict[int, int] = {}
-    for lines in (ledger.lines, ledger.outgrown):
-        for slab, line in lines.items():
-            block = slab // cube.column_slabs
-            newest[block] = max(newest.get(block, 0), line.segment)
+    for slab, line in ledger.lines.items():
+        block = slab // cube.column_slabs
+        newest[block] = max(newest.get(block, 0), line.segment)
     return sorted(b for b, segment in newest.items() if b not in ledger.columns or ledger.columns[b].segment < segment)
 
 
-def publish(cube: Cube, store: Store, ledger: Ledger) -> None:
-    """Writes and records the columns of all blocks that are stale; where there are some, the ledger becomes this process's.
+def publish(cube: Cube, store: Store, ledger: Ledger) -> str:
+    """Writes and records the columns of all blocks that are stale; gives why some could not be made, or empty text.
+
+    A block of which a slab is damaged has those that it had. Where this process has recorded nothing of the cube, it does so
+    only where nothing is left to be built of it: else somebody elsewhere may be at work, who would be fenced.
 
     Safe to stop and to repeat: the bytes follow from what is recorded.
+    """
+    blocks, wrong = stale(cube, ledger), []
+    if blocks and not ledger.is_held:
+        if not _is_left(cube, ledger):
+            return ""
+        ledger.acquire(ledger.binding)
+    for block in blocks:
+        try:
+            objects = _objects(cube, store, ledger, block)
+        except DamageError as err:
+            wrong.append(str(err))
+        else:
+            ledger.record_columns(block, store.publish_all(objects))
+    return wrong[0] if wrong else ""
+
+
+def _is_left(cube: Cube, ledger: Ledger) -> bool:
+    """Whether a build that recorded all of a cube ended before it made columns, so that whoever comes by may."""
+    is_built = all(ledger.settled(slab) == cube.patches_of(slab) for slab in range(cube.slabs))
+    return is_built and not (ledger.writer is not None and ledger.writer.alive())
+
+
+def _objects(cube: Cube, store: Store, ledger: Ledger, block: int) -> dict[str, bytes]:
+    """Key → bytes of a block's columns.
 
     Raises:
         DamageError: the rows of a slab are not what was recorded of them.
     """
-    blocks = stale(cube, ledger)
-    if blocks and not ledger.is_held:
-        ledger.acquire(ledger.binding)
-    for block in blocks:
-        ledger.record_columns(block, store.publish_all(_objects(cube, store, ledger, block)))
-
-
-def _objects(cube: Cube, store: Store, ledger: Ledger, block: int) -> dict[str, bytes]:
-    """Key → bytes of a block's columns."""
     patches = cube.column_slabs * cube.slab_patches
     columns = {f.name: f.column([], patches) for f in cube.facts}
-    every = ledger.slabs_of(range(block * cube.column_slabs, (block + 1) * cube.column_slabs))
+    numbers = range(block * cube.column_slabs, (block + 1) * cube.column_slabs)
+    every = [ledger.slabs[slab] for slab in numbers if slab in ledger.lines]
     with ThreadPoolExecutor(AT_ONCE) as pool:  # each read is a request; what is read ahead is small, unlike rows
         stored = [pool.submit(store.get, cube.facts_key(r.slab)) if r.objects else None for r in every]
         for record, its in zip(every, stored, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,18 +22,19 @@ from curation.store.objects import Store
 from curation.store.stat import Receipt
 
 
-def create(cube: Cube, store: Store, pixels: Mapping[str, Any]) -> list[Receipt]:
+def create(cube: Cube, store: Store, pixels: Mapping[str, Any], columns: Collection[str] = ()) -> list[Receipt]:
     """Publishes schema and identity; the root's metadata last, so that a cube that opens is whole.
 
     Safe to repeat: the bytes follow from the recipe and the locations. `pixels` is all that changes the cube
     (`catalogs.pixels_parts`); it stands in the root's attributes, so that a change can be told by its key. What another
-    creation that was stopped left of sources that the cube is not given after all is removed.
+    creation that was stopped left of sources that the cube is not given after all is removed, and so are columns of facts
+    but those whose keys are `columns`.
     """
     objects = _objects(cube, pixels)
-    own = {FACTS, *cube.arrays, *(f.name for f in cube.facts)}
+    own, stay = {FACTS, *cube.arrays}, {*columns, *(paths.within(cube.prefix, key) for key in objects)}
     for stat in list(store.list(cube.prefix)):
         slab = paths.slab_of(cube.prefix, stat.key)
-        if (slab is None or slab[0] not in own) and stat.key.removeprefix(f"{cube.prefix}/") not in objects:
+        if (slab is None or slab[0] not in own) and stat.key not in stay:
             store.delete(stat.key)
     last = "zarr.json"
     keys = sorted(k for k in objects if k != last)

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from curation.cubes import rows as of_rows
 from curation.cubes import windows, zarrshard
 from curation.cubes.arrays import has_pixels, python
-from curation.cubes.chunks import UNDECODED, chunk_hash, decode_chunk, each_hash, encode_chunk
+from curation.cubes.chunks import UNDECODED, decode_chunk, each_hash, encode_chunk
 from curation.cubes.facts import facts_of, schema
+from curation.cubes.proven import stored_chunks
 from curation.errors import ConfigError, DamageError
 from curation.model import STATIC, Location, Season
 from curation.outcomes import SETTLED
@@ -48,9 +48,6 @@ FACTS = "patch_facts"
 COLUMN_PATCHES, COLUMN_VALUES = 8192, 2**18
 """Rows of a column's chunk, and values of one with a second axis, at most or about: some forty columns of a million patches
 are then 5,000 objects, and all of a block that is being made some 20 MB."""
-
-RUN_BYTES = 16 * 2**20
-"""Chunks that stand one after the other are read together, so many bytes at a time, at most: each read is a request."""
 
 
 @dataclass(frozen=True)
@@ -273,14 +270,9 @@ class Cube:
         return out | {self.facts_key(slab): of_rows.encode(rows, self.facts, self.slab_patches)}
 
     def row_hashes(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-        """What a ledger keeps of each row of facts: xxh3-128 of the values as they are stored, hexadecimal.
-
-        It proves a row alone, whatever else stands in the objects: a build that was stopped may have written a slab once
-        more, with other patches tried, before its ledger line.
-        """
-        names = "\n".join(f.name for f in self.facts).encode()
-        columns = [f.cells(f.column([r.get(f.name) for r in rows], len(rows))) for f in self.facts]
-        return [xxhash.xxh3_128_hexdigest(names + b"".join(cells)) for cells in zip(*columns, strict=True)]
+        """What a ledger keeps of each row of facts (`rows.hashes`)."""
+        columns = {f.name: f.column([r.get(f.name) for r in rows], len(rows)) for f in self.facts}
+        return of_rows.hashes(columns, self.facts)
 
     def read_facts(
         self, store: Store, slab: int, slots: int, read: Callable[[str], bytes] | None = None
@@ -386,45 +378,6 @@ class Cube:
         for n, chunk in enumerate(chunks):
             out[n] = self.decode(name, chunk)
         return out
-
-
-def stored_chunks(store: Store, key: str, wanted: Mapping[int, str], slots: int) -> Iterator[bytes]:
-    """Chunks of a Zarr shard of so many slots, each checked against the ledger's hash of it; in the order asked for.
-
-    Args:
-        store: where the shard is.
-        key: its own.
-        wanted: place in it → hash.
-        slots: how many places it has.
-
-    Raises:
-        DamageError: one is not there, or is not what was committed.
-    """
-    where = store.where(key)
-    size = zarrshard.index_size(slots)
-    stat = store.head(key)
-    if stat is None:
-        raise DamageError(f"{where} slot {min(wanted)}: is recorded but not there: {again(key)}")
-    try:
-        index = zarrshard.parse_index(store.get_range(key, max(stat.size - size, 0), size), slots, where)
-    except (DamageError, EOFError) as err:
-        raise DamageError(f"{err}: {again(key)}") from err
-    if lacking := [slot for slot in wanted if slot not in index]:
-        raise DamageError(f"{where} slot {lacking[0]}: the chunk is recorded but not in the Zarr shard: {again(key)}")
-    for run in zarrshard.runs({slot: index[slot] for slot in wanted}, RUN_BYTES):
-        (first, _), (last, length) = index[run[0]], index[run[-1]]
-        try:
-            data = store.get_range(key, first, last + length - first)
-        except EOFError as err:
-            raise DamageError(f"{err}: {again(key)}") from err
-        for slot in run:
-            at, length = index[slot]
-            chunk = data[at - first : at - first + length]
-            if (found := chunk_hash(chunk)) != wanted[slot]:
-                raise DamageError(
-                    f"{where} slot {slot}: chunk has hash {found}, recorded was {wanted[slot]}: {again(key)}"
-                )
-            yield chunk
 
 
 def cube_of(dataset: Dataset, region: str, season: str, ordered: Locations, stood: tuple[int, ...] = ()) -> Cube:

@@ -47,8 +47,8 @@ def open_cube(folder: str | Path | Store, region: str) -> xr.Dataset:
     Pixel arrays are (season, location, band, y, x), of sources without time (location, band, y, x), in their stored dtype;
     what a patch lacks is `nodata` (in `attrs`), and its status says so: `status`, and per source `<source>_status` (0
     pending, 1 ok, 2 rejected, 3 failed, 4 absent), are those of the ledger, of the static cube `static_status`. A chunk of
-    pixels that was recorded is checked against the ledger's hash of it when it is read, one of facts against that of its
-    object: what is missing or damaged is an error, never nodata. Text is fixed-width and read at once.
+    pixels that was recorded is checked against the ledger's hash of it when it is read, and so are facts, by object or by
+    row: what is missing or damaged is an error, never nodata. Text is fixed-width and read at once.
 
     Of a source with a time axis they are (season, location, `<source>_step`, band, y, x), as many steps as the recipe says
     at most: nodata beyond those that a patch has (`<source>_steps`), in order of `<source>_time` (season, location,
@@ -334,7 +334,7 @@ class _Pixels:
 
 @dataclass(frozen=True)
 class _Facts:
-    """Reads a measured coordinate of a season, each object checked against the ledger's hash of it."""
+    """Reads a measured coordinate of a season, checked as `StoredCube.columns` has it."""
 
     name: str
     meta: Mapping[str, Any]

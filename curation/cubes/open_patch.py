@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,15 +20,16 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
-from curation.cubes import rows
+from curation.cubes import rows, windows
 from curation.cubes.arrays import has_pixels
 from curation.cubes.chunks import UNDECODED, decode_chunk, each_hash
 from curation.cubes.contents import identity
-from curation.cubes.cube import FACTS, stored_chunks
+from curation.cubes.cube import FACTS, IDENTITY
+from curation.cubes.proven import stored_chunks
 from curation.errors import ConfigError, DamageError
 from curation.errors.words import did_you_mean
-from curation.outcomes import PatchOutcome, Status
-from curation.recipe.facts import TYPE, Fact
+from curation.outcomes import SETTLED, PatchOutcome, Status
+from curation.recipe.facts import FILL, TYPE, Fact
 from curation.store import paths
 from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
@@ -34,6 +37,14 @@ from curation.store.records import SlabRecord, StoredObject, again, read_checked
 
 _LEDGERS = threading.Lock()
 """A ledger keeps the segments that it read last; Dask's threads ask for them at the same time."""
+
+
+def _after_fork() -> None:
+    global _LEDGERS
+    _LEDGERS = threading.Lock()  # whoever held it is not here
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 EPOCH = np.datetime64("1970-01-01", "ns")
 
@@ -186,19 +197,57 @@ class StoredCube:
     def columns(self, names: Collection[str], slab: int) -> dict[str, NDArray[Any]] | None:
         """Fact → its column of a slab, as it is recorded; None where none is recorded of the slab.
 
+        A build writes a slab of which some patches are not settled once more before it records that. Each row is then proven
+        by itself, and one that is of no recorded outcome yet is as if nothing had been measured.
+
         Raises:
             DamageError: what is recorded is not there, or is another.
         """
         record = self.record(slab)
         objects = {o.key: o for o in record.objects} if record else {}
         key = self.facts_key(slab)
-        if key not in objects:
+        if record is None or key not in objects:
             return None
-        data = read_checked(self.store, objects, key)
         try:
-            return rows.columns(data, [self.fact(name) for name in names], self.slots)
+            data = self.store.get(key)
+        except FileNotFoundError as err:
+            raise DamageError(f"{self.store.where(key)}: is recorded but not there: {again(key)}") from err
+        is_same = hashlib.sha256(data).hexdigest() == objects[key].sha256
+        facts = [self.fact(name) for name in (names if is_same else self._facts)]
+        try:
+            found = rows.columns(data, facts, self.slots)
         except UNDECODED as err:
-            raise DamageError(f"{self.store.where(key)}: holds no facts ({err}), recorded were some") from err
+            raise DamageError(
+                f"{self.store.where(key)}: holds no facts ({err}), recorded were some: {again(key)}"
+            ) from err
+        if not is_same:
+            self._forget_unproven(found, facts, record)
+        return {name: found[name] for name in names}
+
+    @cached_property
+    def _facts(self) -> list[str]:
+        """Names of what is measured, in the order that rows are hashed in."""
+        names: list[str] = self.attributes["coordinates"].split()
+        return [n for n in names if n not in (*IDENTITY, FACTS) and windows.attributes(n) is None]
+
+    def _forget_unproven(self, columns: Mapping[str, NDArray[Any]], facts: Sequence[Fact], record: SlabRecord) -> None:
+        """Takes rows out of the columns of a slab that are not those recorded.
+
+        Raises:
+            DamageError: one is of a patch that is settled.
+        """
+        known, ids = {o.id: o for o in record.patches}, self.values("id")[record.slab * self.slots :]
+        for slot, found in enumerate(rows.hashes(columns, facts)):
+            outcome = known.get(ids[slot]) if slot < len(ids) else None
+            if outcome is not None and outcome.facts == found:
+                continue
+            if outcome is not None and outcome.status in SETTLED:
+                key = self.facts_key(record.slab)
+                raise DamageError(
+                    f"{self.store.where(key)}: the facts of {outcome.id} are not what was recorded of them: {again(key)}"
+                )
+            for fact in facts:
+                columns[fact.name][slot] = FILL[fact.type]
 
     def facts_key(self, slab: int) -> str:
         """Key of a slab's rows of facts."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from curation.cubes.chunks import decode_chunk, encode_chunk
@@ -44,6 +45,21 @@ def columns(stored: bytes, facts: Sequence[Fact], slots: int) -> dict[str, NDArr
         return {f.name: _column(f, [row.get(f.name) for row in rows], slots) for f in facts}
     except (LookupError, OverflowError) as err:
         raise ValueError(f"{type(err).__name__}: {err}") from err
+
+
+def hashes(columns: Mapping[str, NDArray[Any]], facts: Sequence[Fact]) -> list[str]:
+    """What a ledger keeps of each row of facts: xxh3-128 of the values as they are stored, hexadecimal.
+
+    It proves a row alone, whatever else stands in the object: a build that was stopped may have written a slab once more,
+    with other patches tried, before its ledger line.
+
+    Args:
+        columns: fact → its column, as `columns` gives them.
+        facts: all of the cube's, in its order.
+    """
+    names = "\n".join(f.name for f in facts).encode()
+    cells = zip(*(f.cells(columns[f.name]) for f in facts), strict=True)
+    return [xxhash.xxh3_128_hexdigest(names + b"".join(row)) for row in cells]
 
 
 def _column(fact: Fact, values: Sequence[Any], slots: int) -> NDArray[Any]:

@@ -1,15 +1,15 @@
 """Whether a cube's objects are there, as its store lists them: what a build asks before it goes on; reads no byte.
 
-Up to `LISTED` objects are looked at. Of a larger cube that is a part, another one each time: a folder, an array or a share
-of slabs that is lost is found, a single object perhaps not. What is read is checked by its hash in any case, and all of
-it by `curate verify`.
+Up to `LISTED` objects are looked at. Of a larger cube that is a part of its slabs, another one each time: a folder, an array
+or a share of slabs that is lost is found, a single object of a slab perhaps not. What is read is checked by its hash in any
+case, and all of it by `curate verify`.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -43,9 +43,13 @@ def check_sizes(store: Store, ledger: Ledger, cube: Cube) -> None:
     if not count:
         return
     if count > LISTED:
-        _check_part(store, ledger, cube, whole, count)
-        return
-    stored = _Marks(store.list(cube.prefix))
+        digits, chosen = _drawn(whole, count)
+        stats = _part(store, cube, digits, [o.key for o in own])
+        log.info("build: %s: looked whether %d of its %d slabs are there", cube.name, len(chosen), len(whole))
+        whole = {n: whole[n] for n in chosen}
+    else:
+        stats = store.list(cube.prefix)
+    stored = _Marks(stats)
     if not stored.have([*(size_mark(o.key, o.size) for o in own), *whole.values()]):
         _tell_missing(store, ledger, cube)
     lost = [b for b, its in ledger.columns.items() if not stored.have(size_mark(o.key, o.size) for o in its.objects)]
@@ -72,15 +76,16 @@ def _own(ledger: Ledger) -> Collection[StoredObject]:
     return () if ledger.is_growing else ledger.cube_objects
 
 
-def _check_part(store: Store, ledger: Ledger, cube: Cube, whole: dict[int, bytes], count: int) -> None:
-    """The same, of slabs whose numbers begin alike: keys of these stand together, so that a store lists them alone."""
-    digits, chosen = _drawn(whole, count)
-    stats = (
-        stat for name in (*cube.arrays, FACTS) for stat in store.list_beginning(paths.chunks(cube.prefix, name), digits)
-    )
-    log.info("build: %s: looked whether %d of its %d slabs are there", cube.name, len(chosen), len(whole))
-    if not _Marks(stats).have(whole[n] for n in chosen):
-        _tell_missing(store, ledger, cube)
+def _part(store: Store, cube: Cube, digits: str, own: Sequence[str]) -> Iterator[Stat]:
+    """Slabs whose numbers begin alike: keys of these stand together, so that a store lists them alone; and what is few.
+
+    That is the cube's own objects, whose keys are `own`, and all columns: some thousands of a million patches.
+    """
+    for name in (*cube.arrays, FACTS):
+        yield from store.list_beginning(paths.chunks(cube.prefix, name), digits)
+    for fact in cube.facts:
+        yield from store.list(paths.chunks(cube.prefix, fact.name))
+    yield from (stat for stat in store.heads(own) if stat is not None)
 
 
 def _drawn(slabs: Collection[int], count: int) -> tuple[str, list[int]]:

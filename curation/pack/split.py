@@ -213,12 +213,14 @@ def packed_sides(store: Store) -> dict[str, str] | None:
         DamageError: it cannot be read.
     """
     try:
-        table = pq.read_table(pa.BufferReader(store.get(paths.SPLIT)), columns=["id", "split"])
+        data = pa.BufferReader(store.get(paths.SPLIT))
     except FileNotFoundError:
         return None
-    except (pa.ArrowException, OSError) as err:
+    try:
+        table = pq.read_table(data, columns=["id", "split"], page_checksum_verification=True)
+        return dict(zip(table["id"].to_pylist(), table["split"].to_pylist(), strict=True))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as err:  # by where the fault is
         raise DamageError(f"{store.where(paths.SPLIT)}: not a readable Parquet file: {err}; pack again") from err
-    return dict(zip(table["id"].to_pylist(), table["split"].to_pylist(), strict=True))
 
 
 def record(split: Mapping[str, str]) -> bytes:

@@ -86,8 +86,12 @@ class Folder:
 
     def half_done(self) -> list[tuple[str, int]]:
         """Key and bytes of each file that was being written when somebody was killed, or that somebody is writing now."""
-        found = [p for p in _files(self._folder) if p.name.startswith(".") and p.name.endswith(_TEMP_SUFFIX)]
-        return sorted((p.relative_to(self._folder).as_posix(), p.lstat().st_size) for p in found)
+        found = []
+        for path in _files(self._folder):
+            if path.name.startswith(".") and path.name.endswith(_TEMP_SUFFIX):
+                with contextlib.suppress(FileNotFoundError):  # it was written meanwhile
+                    found.append((path.relative_to(self._folder).as_posix(), path.lstat().st_size))
+        return sorted(found)
 
     def put(self, key: str, data: bytes) -> str:
         """Makes `data` the file's content, in place of any earlier one; its mark."""

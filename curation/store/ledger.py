@@ -189,11 +189,6 @@ class Ledger:
                 "with the same command, which goes on with that"
             )
 
-    def slabs_of(self, numbers: Iterable[int]) -> list[SlabRecord]:
-        """The last records of those of some slabs that have one, outgrown ones, too. Raises as `slabs` does."""
-        found = (self.slabs.get(n) or self.before.get(n) for n in numbers)
-        return [record for record in found if record is not None]
-
     def outgrow(self) -> None:
         """Takes the cube as one that has more sources from here on: what is recorded of its slabs lacks them."""
         self.outgrown |= self.lines
@@ -351,11 +346,12 @@ class Ledger:
     def _take(self, records: Sequence[dict[str, Any]], lines: list[bytes], digest: bytes) -> None:
         """Takes up a segment: where its records stand, and what they come to; its lines, and its sha256."""
         self.is_growing |= bool(self.cube_objects) and self.cube_binding != self.binding
+        if self.is_growing and self.cube_binding.get("pixels") != self.binding.get("pixels"):
+            self.columns = {}  # with what is added, patches may come to something else
         for n, record in enumerate(records):
             if "cube" in record:
                 if self.cube_objects and self.cube_binding.get("pixels") != self.binding.get("pixels"):
                     self.outgrow()
-                    self.columns = {}  # of what was added there are none
                 self.cube_objects = tuple(StoredObject(**o) for o in record["cube"])
                 self.cube_binding, self.is_growing = self.binding, False
             elif "columns" in record:

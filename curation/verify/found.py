@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from curation.errors.words import counted
 from curation.store.local import NotAFileError
@@ -68,3 +73,12 @@ def other(store: Store, item: StoredObject, data: bytes) -> str:
         f"{store.where(item.key)}: has {len(data)} bytes with sha256 {hashlib.sha256(data).hexdigest()[:12]}…, "
         f"recorded were {item.size} with {item.sha256[:12]}…"
     )
+
+
+def table_of(store: Store, item: StoredObject, columns: Sequence[str]) -> pa.Table | None:
+    """Columns of a Parquet file whose bytes are what was recorded; None of another one, which `check_object` tells."""
+    try:
+        data = store.get(item.key)
+        return pq.read_table(io.BytesIO(data), columns=list(columns)) if is_that(data, item) else None
+    except (*NOT_THERE, pa.ArrowException):
+        return None

@@ -15,7 +15,8 @@ from curation.pack import pruned
 from curation.pack.pruned import Decisions
 from curation.store import paths
 from curation.store.objects import Store
-from curation.verify.found import NOT_THERE, Verified
+from curation.store.records import StoredObject
+from curation.verify.found import NOT_THERE, Verified, table_of
 
 
 def check_pruned(store: Store, found: Verified) -> None:
@@ -69,12 +70,14 @@ def _check_followed(store: Store, shards: Store, index: Index, decisions: Decisi
 
 
 def _ids(shards: Store, index: Index) -> set[str] | None:
-    """Ids of all samples, by the tables; None where one cannot be read."""
-    try:
-        tables = [shards.get(entry.samples_table.name) for entry in index.splits.values()]
-        return {i for t in tables for i in pq.read_table(io.BytesIO(t), columns=["id"])["id"].to_pylist()}
-    except (*NOT_THERE, pa.ArrowException, OSError, KeyError):
-        return None
+    """Ids of all samples, by the tables; None where one is not what the index says."""
+    found = set[str]()
+    for its in (entry.samples_table for entry in index.splits.values()):
+        table = table_of(shards, StoredObject(its.name, its.size, its.sha256), ["id"])
+        if table is None:
+            return None
+        found.update(table["id"].to_pylist())
+    return found
 
 
 def _listed(store: Store, found: Verified) -> Mapping[str, str] | None:
@@ -82,11 +85,11 @@ def _listed(store: Store, found: Verified) -> Mapping[str, str] | None:
     where = store.where(paths.DROPPED)
     try:
         table = pq.read_table(io.BytesIO(store.get(paths.DROPPED)), columns=["id", "reason"])
+        pairs = list(zip(table["id"].to_pylist(), table["reason"].to_pylist(), strict=True))
     except NOT_THERE:
         found.faults.append(f"{where}: is not there, and lists what was left out; pack again")
         return None
-    except (pa.ArrowException, OSError, KeyError) as err:
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as err:  # by where the fault is
         found.faults.append(f"{where}: no Parquet file with ids and reasons ({err}); pack again")
         return None
-    pairs = zip(table["id"].to_pylist(), table["reason"].to_pylist(), strict=True)
     return {i: why for i, why in pairs if pruned.is_reason(why)}

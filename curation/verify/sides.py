@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from curation.errors.causes import one_line
@@ -29,7 +27,8 @@ from curation.recipe.footprint import GridSpec
 from curation.recipe.split import UNSHARED_CELL, SplitRule, SplitSpec
 from curation.store import paths
 from curation.store.objects import Store
-from curation.verify.found import NOT_THERE, Verified
+from curation.store.records import StoredObject
+from curation.verify.found import Verified, table_of
 
 
 @dataclass(slots=True)
@@ -111,9 +110,9 @@ class Proof:
             names = [n for n in index.domains if n in OF_PLACES and n != "split_block"]
             of_rule = list(self.rule.domains) if self.rule else []
             wanted = [f"{DOMAIN}{n}" for n in dict.fromkeys([*names, *of_rule]) if n in index.domains]
-            try:
-                table = pq.read_table(io.BytesIO(store.get(entry.samples_table.name)), columns=["lon", "lat", *wanted])
-            except (*NOT_THERE, pa.ArrowException, OSError):
+            its = entry.samples_table
+            table = table_of(store, StoredObject(its.name, its.size, its.sha256), ["lon", "lat", *wanted])
+            if table is None:
                 return  # named already
             for name in names:
                 self._check_domain(name, table, store.where(entry.samples_table.name), found)

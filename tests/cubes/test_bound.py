@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import xarray as xr
 
 from curation import pipeline
 from curation.build import slab, walk
-from curation.cubes import creation, open_cube, open_patch
+from curation.cubes import columns, creation, open_cube, open_patch
 from curation.cubes.cube import FACTS, Cube
 from curation.errors import ConfigError, DamageError, StorageError
 from curation.format.index import Index
 from curation.outcomes import Status
 from curation.store.ledger import Ledger
-from curation.store.objects import Store
 from curation.store.paths import within
 from tests import world as tiny
 from tests.properties import fast
@@ -141,10 +141,10 @@ def test_another_region_is_taken_up(small: Curate, tried: list[str]):
     assert {k.split("/")[1] for k in after} == {"europe", "world"}
 
 
-def stopped_after(published: int) -> Callable[[Cube, Store, Mapping[str, Any]], NoReturn]:
+def stopped_after(published: int) -> Callable[..., NoReturn]:
     """Creates a cube's own objects up to some, and then there is no room."""
 
-    def stopped(cube, store, pixels):
+    def stopped(cube, store, pixels, columns):
         made = creation._objects(cube, pixels)
         for key in sorted(made)[:published]:
             store.publish(within(cube.prefix, key), made[key])
@@ -252,6 +252,48 @@ def test_sources_that_are_added_come_to_what_is_built_at_once_and_what_stands_is
     after = objects(mine, "cubes")
     kept = [k for k in standing if "/s2l2a_10m/c/" in k and after[k] == standing[k]]
     assert kept
+
+
+def test_no_column_says_what_is_not_so_while_a_cube_is_given_sources(
+    world: tiny.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    mine = Curate(world.from_afar(tmp_path / "own"), tmp_path / "root")
+    whole = lacking(mine, *LATER)
+    assert mine("build", "--season", "summer") == 0
+    mine.world.recipe.write_text(whole)
+
+    def said_falsely() -> set[int]:
+        """Places of which columns say something, and another thing than the ledger, or what that does not say."""
+        raw = xr.open_zarr(mine.folder / "cubes/europe/summer.zarr", decode_times=False).load()
+        known = {o.id: (int(o.status), " ".join(o.sources["s2l2a"].scenes)) for o in ledger().outcomes()}
+        told = zip(raw.id.values.tolist(), raw.status.values.tolist(), raw.s2l2a_scenes.values.tolist(), strict=True)
+        return {n for n, (name, *its) in enumerate(told) if its != [0, ""] and tuple(its) != known.get(name)}
+
+    def ledger() -> Ledger:
+        return Ledger.replay(mine.store, "europe", "summer")
+
+    real = columns.publish
+
+    def stopped(cube: Cube, *how: Any) -> str:
+        if cube.season == "summer":
+            raise StorageError("no room")
+        return real(cube, *how)
+
+    def killed(*flags: str) -> None:
+        with monkeypatch.context() as only_now:
+            only_now.setattr(pipeline.columns, "publish", stopped)
+            assert mine("build", "--season", "summer", *flags) == 1
+
+    killed("--limit", "5")
+    assert said_falsely() == set()
+    assert mine("build", "--season", "summer", "--limit", "9") == 0  # the rest lacks what is added
+    assert said_falsely() == set()
+    killed()
+    assert said_falsely() == set()
+    assert mine("build", "--season", "summer") == 0
+    raw = xr.open_zarr(mine.folder / "cubes/europe/summer.zarr", decode_times=False)
+    assert raw.status.values.tolist() == [int(o.status) for o in ledger().outcomes()]
+    assert mine("verify") == 0
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Columns of facts, for other readers: what rows and ledger say, whenever a build has ended, and proven."""
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ from curation import pipeline
 from curation.cubes import columns, contents, cube
 from curation.cubes.chunks import encode_chunk
 from curation.cubes.cube import FACTS, Cube
-from curation.errors import CurationError, DamageError
+from curation.errors import CurationError
 from curation.outcomes import Status
 from curation.recipe.dataset import load_dataset
 from curation.recipe.facts import DTYPE
 from curation.store.ledger import Ledger
 from curation.store.objects import Store
+from curation.store.writer import Writer
 from tests.run import Curate
 
 
@@ -92,7 +94,7 @@ def test_columns_that_a_stopped_build_did_not_write_are_written_by_the_next_and_
     mine = Curate(blocks.world, tmp_path)
     season = ("build", "--season", "static,summer")
     with monkeypatch.context() as stopped:
-        stopped.setattr(pipeline.columns, "publish", lambda *_: None)
+        stopped.setattr(pipeline.columns, "publish", lambda *_: "")
         assert mine(*season) == 0
     assert not column_files(mine)
     assert any("cube europe/summer not recorded" in line for line in said(mine, capsys))
@@ -174,8 +176,52 @@ def test_columns_are_not_made_of_rows_that_are_not_those_recorded(blocks: Curate
     mine.store.publish(key, here.slab_objects(0, {}, rows)[key])
     opened = contents.opened(mine.dataset, mine.store, "europe", "summer")
     opened.ledger.columns.clear()
-    with pytest.raises(DamageError, match=key):
-        columns.publish(opened.cube, mine.store, opened.ledger)
+    assert key in columns.publish(opened.cube, mine.store, opened.ledger)
+    assert opened.ledger.columns.keys() == {1, 2, 3}
+
+
+def test_a_slab_that_is_damaged_costs_its_block_alone_and_the_build_says_what_it_came_to(
+    blocks: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    mine = Curate(blocks.world, tmp_path)
+    assert mine("build", "--season", "static,summer", "--limit", "6") == 0
+    victim = mine.folder / Cube(mine.dataset, "europe", "summer").facts_key(0)
+    data = victim.read_bytes()
+    victim.write_bytes(data[:-5] + b"other")
+    assert mine("build", "--season", "static,summer") == 1
+    out, err = capsys.readouterr()
+    assert "europe/summer: ok " in out
+    assert str(victim) in err
+    assert "Traceback" not in err
+    record = ledger(mine)
+    assert columns.stale(Cube(mine.dataset, "europe", "summer"), record) == [0]
+    assert record.columns.keys() == {0, 1, 2, 3}
+    assert mine("build", "--season", "static,summer") == 1
+    victim.write_bytes(data)
+    assert mine("build", "--season", "static,summer") == 0
+    assert said(mine, capsys) == []
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_who_has_nothing_to_build_takes_no_cube_from_who_builds_it(
+    blocks: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+):
+    mine, few = Curate(blocks.world, tmp_path), ("build", "--season", "static,summer", "--limit", "10")
+    with monkeypatch.context() as other:
+        other.setattr(pipeline.columns, "publish", lambda *_: "")
+        other.setattr(socket, "gethostname", lambda: "elsewhere")
+        assert mine(*few) == 0
+    segments = ledger(mine).segments
+    assert columns.stale(Cube(mine.dataset, "europe", "summer"), ledger(mine)) == [0, 1]
+    assert mine(*few) == 0
+    assert ledger(mine).segments == segments
+    with monkeypatch.context() as other:
+        other.setattr(pipeline.columns, "publish", lambda *_: "")
+        assert mine("build", "--season", "static,summer") == 0
+    segments = ledger(mine).segments
+    monkeypatch.setattr(Writer, "alive", lambda its: where == "here")
+    assert mine("build", "--season", "static,summer") == 0
+    assert (ledger(mine).segments > segments) == (where == "elsewhere")  # nothing is left to be built
 
 
 def test_a_ledger_keeps_columns_by_block(tmp_path: Path):

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from curation.cubes import zarrshard
 from curation.cubes.chunks import chunk_hash
 from curation.cubes.cube import FACTS, Cube
 from curation.errors import DamageError
 from curation.outcomes import Status
 from curation.recipe.facts import FILL, Fact
 from curation.store import ledger
+from curation.store.objects import Store
 from tests import world as tiny
 from tests.properties import fast
 from tests.run import Curate
@@ -217,6 +219,33 @@ def test_a_chunk_that_is_not_what_was_committed_is_refused(built: Curate, tmp_pa
     (mine.folder / cube.array_key("s2l2a_10m", patch // cube.slab_patches)).unlink()
     with pytest.raises(DamageError, match="recorded but not there"):
         cube.read_chunk(mine.store, "s2l2a_10m", patch, "0" * 32)
+
+
+def test_a_slab_that_is_written_again_while_it_is_read_is_read_again(
+    built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    mine = built.copy(tmp_path)
+    cube, name = here(mine), "s2l2a_10m"
+    ids, ok = (
+        cube.read_ids(mine.store),
+        [o.id for o in ledger.Ledger.replay(mine.store, "europe", "summer").outcomes() if o.status is Status.OK],
+    )
+    patch = next(n for n in map(ids.index, ok) if n % cube.slab_patches)
+    slab, slot = divmod(patch, cube.slab_patches)
+    key, expected = cube.array_key(name, slab), _pixels(mine, ids[patch])
+    chunks = zarrshard.parse(mine.store.get(key), cube.slab_patches, key)
+    real = Store.get_range
+
+    def overtaken(store: Store, its: str, start: int, length: int) -> bytes:
+        found = real(store, its, start, length)
+        if its == key and length == zarrshard.index_size(cube.slab_patches):  # between its index and its chunks
+            monkeypatch.setattr(Store, "get_range", real)
+            store.publish(key, zarrshard.assemble(chunks | {0: b"another" * 9}, cube.slab_patches))
+        return found
+
+    monkeypatch.setattr(Store, "get_range", overtaken)
+    np.testing.assert_array_equal(cube.read_chunk(mine.store, name, patch, chunk_hash(chunks[slot])), expected)
+    assert Store.get_range is real
 
 
 def _pixels(built: Curate, name: str) -> np.ndarray:

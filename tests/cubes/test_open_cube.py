@@ -8,8 +8,8 @@ import pytest
 import xarray as xr
 
 import curation
-from curation.cubes.cube import FACTS
-from curation.errors import ConfigError, DamageError
+from curation.cubes.cube import FACTS, Cube
+from curation.errors import ConfigError, DamageError, StorageError
 from curation.store.ledger import Ledger
 from tests import world as tiny
 from tests.run import Curate
@@ -113,6 +113,34 @@ def test_what_is_gone_or_changed_is_an_error_when_it_is_read_and_never_nodata(
         curation.open_cube(run.folder, "europe")[what].load()  # of facts those that are text are read at once
     if not what.endswith("fraction"):
         curation.open_cube(run.folder, "europe")[what].sel(season="autumn").load()
+
+
+def test_what_a_stopped_build_wrote_of_a_slab_is_no_damage_and_not_there_yet(
+    built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = Curate(built.world, tmp_path)
+    assert run("build", "--season", "static,summer", "--limit", "10") == 0
+    before = curation.open_cube(run.folder, "europe").load()
+
+    def no_room(*_: object) -> None:
+        raise StorageError("no room")
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Ledger, "append", no_room)
+        for season in ("static", "summer"):  # slabs of four: two patches of the third stood
+            assert run("build", "--season", season, "--limit", "12") == 1
+    here = Cube(run.dataset, "europe", "static")
+    rows = here.read_facts(run.store, 2, 4)
+    assert rows[3]["status"] == 1
+    xr.testing.assert_identical(curation.open_cube(run.folder, "europe").load(), before)
+
+    rows[1]["worldcover_valid_fraction"] = 0.5
+    key = here.facts_key(2)
+    run.store.publish(key, here.slab_objects(2, {}, rows)[key])
+    with pytest.raises(
+        DamageError, match=f"static.*the facts of {before.location.values[9]} are not what was recorded"
+    ):
+        curation.open_cube(run.folder, "europe").load()
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """A patch with its georeference: rasterio reads back from its GeoTIFF what the cube holds, where it holds it."""
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,11 @@ import pytest
 import rasterio
 import xarray as xr
 
-from curation.cubes.open_patch import open_patch, write_tifs
+from curation.cubes import open_patch as module
+from curation.cubes.open_patch import StoredCube, ledger_of, open_patch, write_tifs
 from curation.errors import ConfigError, DamageError
 from curation.outcomes import Status
+from curation.store import paths
 from curation.store.ledger import Ledger
 from tests import world as tiny
 from tests.run import Curate
@@ -107,3 +111,13 @@ def test_the_command_writes_geotiffs_and_prints_where(built: Curate, tmp_path: P
     assert {p: Path(p).read_bytes() for p in told} == before
     assert built("show", PATCH, "--tif", str(tmp_path), "--out", "x.png") == 2
     assert built("show", PATCH, "--tif", told[0]) == 2
+
+
+def test_a_process_forked_while_a_ledger_is_read_reads_it_too(built: Curate):
+    cube = StoredCube(built.store, paths.cube("europe", "summer"), ledger_of(built.store, "europe", "summer"))
+    with module._LEDGERS:  # as another thread may hold it, which the child has not
+        child = os.fork()
+        if not child:
+            signal.alarm(100)  # ends it where it waits for ever
+            os._exit(0 if cube.record(0) is not None else 1)
+    assert os.waitpid(child, 0)[1] == 0

@@ -1,13 +1,13 @@
 """What is looked at of a cube before it is built on: all of a small one, a part of a large one, and what is lost of it."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from curation.cubes import sizes
-from curation.cubes.cube import Cube
+from curation.cubes.cube import FACTS, Cube
 from curation.errors import DamageError
 from curation.model import Location
 from curation.outcomes import Status
@@ -75,7 +75,15 @@ def test_of_a_larger_cube_slabs_that_begin_as_the_drawn_one_are_looked_at_and_no
         return found
 
     monkeypatch.setattr(Store, "list_beginning", spied)
-    monkeypatch.setattr(Store, "list", lambda *_: pytest.fail("lists all"))
+    slabs = {f"{here.prefix}/{name}/c" for name in (*here.arrays, FACTS)}
+    real_list = Store.list
+
+    def beside(its: Store, prefix: str = "") -> Iterator[Stat]:
+        assert prefix.startswith(f"{here.prefix}/")
+        assert prefix not in slabs, "lists all slabs"
+        return real_list(its, prefix)
+
+    monkeypatch.setattr(Store, "list", beside)
     drawn(monkeypatch, 37)
     sizes.check_sizes(store, ledger, here)
     assert len(listed) == 11 * (len(here.arrays) + 1)  # 3, 30 to 39
@@ -89,6 +97,25 @@ def test_of_a_larger_cube_slabs_that_begin_as_the_drawn_one_are_looked_at_and_no
     monkeypatch.setattr(sizes, "LISTED", 20 * (len(here.arrays) + 1))
     drawn(monkeypatch, 4)
     with pytest.raises(DamageError, match=r"/45/.* is recorded but not there"):
+        sizes.check_sizes(store, ledger, here)
+
+
+def test_of_a_larger_cube_its_own_objects_and_its_columns_are_all_looked_at(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    here, ledger = recorded(store)
+    made = [store.publish(f"{here.prefix}/{name}/zarr.json", b"{}") for name in ("id", "lon")]
+    ledger.record_cube(made)
+    for block in (0, 1):
+        ledger.record_columns(block, [store.publish(here.column_key(fact, block), b"1") for fact in here.facts])
+    monkeypatch.setattr(sizes, "LISTED", 20 * (len(here.arrays) + 1))
+    sizes.check_sizes(store, ledger, here)
+    assert ledger.columns.keys() == {0, 1}
+    store.delete(here.column_key(here.facts[-1], 1))
+    sizes.check_sizes(store, ledger, here)
+    assert ledger.columns.keys() == {0}  # the build makes the other again
+    store.delete(made[1].key)
+    with pytest.raises(DamageError, match=r"lon/zarr\.json: is recorded but not there"):
         sizes.check_sizes(store, ledger, here)
 
 

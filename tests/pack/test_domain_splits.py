@@ -184,6 +184,21 @@ def test_five_parts_and_their_control_which_has_as_many_samples_of_train(splits:
 
 
 @pytest.mark.slow
+def test_a_table_of_samples_that_is_another_is_a_fault_and_nothing_of_it_is_believed(splits: Splits, capsys):
+    assert splits.pack(f"{LEAVE}unshared = []") == 0
+    where = splits.its.folder / "shards/test/samples.parquet"
+    whole = pq.read_table(where)
+    starts = np.arange(0, 2 * whole.num_rows + 1, 2, "<i4").tobytes()
+    text = pa.StringArray.from_buffers(whole.num_rows, pa.py_buffer(starts), pa.py_buffer(b"\xff\xfe" * whole.num_rows))
+    at = whole.schema.get_field_index("domain_hemisphere")
+    for table in (pa.table({"id": ["x"]}), whole.set_column(at, "domain_hemisphere", text)):  # no UTF-8
+        pq.write_table(table, where)
+        capsys.readouterr()
+        assert splits.its("verify") == 1
+        assert f"FAULT {where}: has " in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_a_domain_that_a_place_is_not_of_is_found_out(splits: Splits, capsys):
     assert splits.pack(f"{LEAVE}unshared = []") == 0
     shards, manifest = splits.its.folder / "shards", splits.its.folder / "manifest/release.json"

@@ -1,6 +1,7 @@
 """A split is of the release: another one wants no new places and no new pixels, and what is said of it is said once."""
 
 import datetime as dt
+import io
 import json
 import shutil
 from collections import Counter
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.errors import ConfigError
+from curation.errors import ConfigError, DamageError
 from curation.pack import split
 from curation.places import parquet
 from curation.recipe.dataset import load_dataset
@@ -153,6 +154,16 @@ def test_what_is_planned_and_what_is_packed_are_told_apart(built: Curate, tmp_pa
     assert "The split is planned: it is made when shards are packed." in capsys.readouterr().out
     assert mine("build", "--dry-run") == 0
     assert "Split planned by the recipe, not packed yet: buffer " in capsys.readouterr().out
+
+
+def test_a_record_of_a_split_that_is_none_is_damage(tmp_path: Path):
+    store, sink = Store(tmp_path), io.BytesIO()
+    text = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe"))  # no UTF-8
+    pq.write_table(pa.table({"id": text, "split": ["train"]}), sink)
+    for bad in (b"no parquet", sink.getvalue()):
+        store.publish(paths.SPLIT, bad)
+        with pytest.raises(DamageError, match="not a readable Parquet file"):
+            split.packed_sides(store)
 
 
 @pytest.mark.slow

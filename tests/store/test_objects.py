@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.errors import StorageError
-from curation.store import bucket
+from curation.store import bucket, folder
 from curation.store.objects import Store
 from curation.store.stat import Receipt
 from tests.processes import started
@@ -196,6 +197,21 @@ def test_a_killed_writer_leaves_nothing_that_is_listed(tmp_path, how):
     assert [(s.key, s.size, s.etag) for s in store.list()] == before
     store.publish("a/k", b"next")
     assert store.get("a/k") == b"next"
+
+
+def test_what_is_half_done_is_listed_while_somebody_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store, real = Store(tmp_path), folder._files
+    for name in ("a", "b"):
+        (tmp_path / f".{name}.part").write_bytes(b"half")
+
+    def renamed(base: Path) -> Iterator[Path]:
+        for path in list(real(base)):
+            if path.name == ".a.part":  # its writer comes to its end between two looks
+                path.rename(tmp_path / "a")
+            yield path
+
+    monkeypatch.setattr(folder, "_files", renamed)
+    assert store.half_done() == [(".b.part", 4)]
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):

@@ -4,6 +4,16 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "a build that saw damage has failed",
+        "curation/api/results.py",
+        "[self.unreadable, self.damaged]",
+        "[self.unreadable]",
+        (
+            "tests/cubes/test_columns.py::"
+            "test_a_slab_that_is_damaged_costs_its_block_alone_and_the_build_says_what_it_came_to",
+        ),
+    ),
+    Mutant(
         "what all take is reckoned by what some took",
         "curation/api/calibrated.py",
         "        times = its.todo / cost.patches",
@@ -20,7 +30,7 @@ ROWS = (
     Mutant(
         "a catalog that cannot be read ends the command with 1",
         "curation/api/results.py",
-        "[*self._failures(), *filter(None, [self.unreadable])]",
+        "[*self._failures(), *filter(None, [self.unreadable, self.damaged])]",
         "self._failures()",
         (
             "tests/scenes/test_unreadable.py::test_a_catalog_of_which_much_cannot_be_read_ends_with_1_though_nothing_failed",

@@ -96,11 +96,56 @@ ROWS = (
         "columns are made by the next build where one was stopped before",
         "curation/cubes/columns.py",
         "        ledger.acquire(ledger.binding)\n",
-        "        return\n",
+        '        return ""\n',
         (
             "tests/cubes/test_columns.py::"
             "test_columns_that_a_stopped_build_did_not_write_are_written_by_the_next_and_are_no_fault",
         ),
+    ),
+    Mutant(
+        "columns go before a cube is given sources",
+        "curation/cubes/creation.py",
+        "    own, stay = {FACTS, *cube.arrays}, {",
+        "    own, stay = {FACTS, *cube.arrays, *(f.name for f in cube.facts)}, {",
+        ("tests/cubes/test_bound.py::test_no_column_says_what_is_not_so_while_a_cube_is_given_sources",),
+    ),
+    Mutant(
+        "what lacks sources is in no column",
+        "curation/cubes/columns.py",
+        "[ledger.slabs[slab] for slab in numbers if slab in ledger.lines]",
+        "[r for n in numbers if (r := ledger.slabs.get(n) or ledger.before.get(n))]",
+        ("tests/cubes/test_bound.py::test_no_column_says_what_is_not_so_while_a_cube_is_given_sources",),
+    ),
+    Mutant(
+        "who has nothing to build takes no cube from who builds it elsewhere",
+        "curation/cubes/columns.py",
+        "    return is_built and not (",
+        "    return not (",
+        ("tests/cubes/test_columns.py::test_who_has_nothing_to_build_takes_no_cube_from_who_builds_it",),
+    ),
+    Mutant(
+        "who has nothing to build is not refused since somebody else makes columns",
+        "curation/cubes/columns.py",
+        "    return is_built and not (ledger.writer is not None and ledger.writer.alive())",
+        "    return is_built",
+        ("tests/cubes/test_columns.py::test_who_has_nothing_to_build_takes_no_cube_from_who_builds_it",),
+    ),
+    Mutant(
+        "a damaged slab ends no build",
+        "curation/cubes/columns.py",
+        "        except DamageError as err:\n            wrong",
+        "        except ZeroDivisionError as err:\n            wrong",
+        (
+            "tests/cubes/test_columns.py::"
+            "test_a_slab_that_is_damaged_costs_its_block_alone_and_the_build_says_what_it_came_to",
+        ),
+    ),
+    Mutant(
+        "of a large cube its own objects are looked at",
+        "curation/cubes/sizes.py",
+        "    yield from (stat for stat in store.heads(own) if stat is not None)\n",
+        "    yield from (Stat(o, 2, '') for o in own)\n",
+        ("tests/cubes/test_sizes.py::test_of_a_larger_cube_its_own_objects_and_its_columns_are_all_looked_at",),
     ),
     Mutant(
         "columns that are lost are made again",
@@ -116,13 +161,14 @@ ROWS = (
         "    if False:",
         (
             "tests/cubes/test_sizes.py::test_any_object_that_is_missing_or_of_another_size_is_found_in_a_cube_that_is_listed_whole",
+            "tests/cubes/test_sizes.py::test_of_a_larger_cube_slabs_that_begin_as_the_drawn_one_are_looked_at_and_no_others",
         ),
     ),
     Mutant(
-        "objects that are missing of the drawn slabs are found",
+        "of a large cube the drawn slabs alone are looked for",
         "curation/cubes/sizes.py",
-        "    if not _Marks(stats).have(whole[n] for n in chosen):",
-        "    if False:",
+        "        whole = {n: whole[n] for n in chosen}\n",
+        "",
         (
             "tests/cubes/test_sizes.py::test_of_a_larger_cube_slabs_that_begin_as_the_drawn_one_are_looked_at_and_no_others",
         ),
@@ -138,14 +184,28 @@ ROWS = (
     ),
     Mutant(
         "a row's hash is of all its facts",
-        "curation/cubes/cube.py",
-        "for f in self.facts]\n        return [xxhash",
-        "for f in self.facts[:5]]\n        return [xxhash",
+        "curation/cubes/rows.py",
+        "(f.cells(columns[f.name]) for f in facts)",
+        "(f.cells(columns[f.name]) for f in facts[:5])",
         ("tests/cubes/test_cube.py::test_a_row_s_hash_is_of_its_values_alone_and_of_all_of_them",),
     ),
     Mutant(
+        "a slab that is written again while it is read is no damage",
+        "curation/cubes/proven.py",
+        "            if now is None or now.etag == stat.etag:\n",
+        "            if True:\n",
+        ("tests/cubes/test_cube.py::test_a_slab_that_is_written_again_while_it_is_read_is_read_again",),
+    ),
+    Mutant(
+        "a forked process waits for no lock of a thread that it has not",
+        "curation/cubes/open_patch.py",
+        "os.register_at_fork(after_in_child=_after_fork)\n",
+        "",
+        ("tests/cubes/test_open_patch.py::test_a_process_forked_while_a_ledger_is_read_reads_it_too",),
+    ),
+    Mutant(
         "pixels that are read are those recorded",
-        "curation/cubes/cube.py",
+        "curation/cubes/proven.py",
         "if (found := chunk_hash(chunk)) != wanted[slot]:",
         'if (found := "") != "":',
         ("tests/cubes/test_cube.py::test_a_chunk_that_is_not_what_was_committed_is_refused",),
@@ -202,11 +262,16 @@ ROWS = (
     Mutant(
         "facts of a cube are what was recorded",
         "curation/cubes/open_patch.py",
-        "data = read_checked(self.store, objects, key)",
-        "data = self.store.get(key)",
-        (
-            "tests/cubes/test_open_cube.py::test_what_is_gone_or_changed_is_an_error_when_it_is_read_and_never_nodata[True-s2l2a_valid_fraction]",
-        ),
+        "            if outcome is not None and outcome.status in SETTLED:\n                key",
+        "            if False:\n                key",
+        ("tests/cubes/test_open_cube.py::test_what_a_stopped_build_wrote_of_a_slab_is_no_damage_and_not_there_yet",),
+    ),
+    Mutant(
+        "rows that nobody recorded are not there yet",
+        "curation/cubes/open_patch.py",
+        "        if not is_same:\n",
+        "        if False:\n",
+        ("tests/cubes/test_open_cube.py::test_what_a_stopped_build_wrote_of_a_slab_is_no_damage_and_not_there_yet",),
     ),
     Mutant(
         "slices of pixels keep their place",

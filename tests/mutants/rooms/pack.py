@@ -8,6 +8,13 @@ PRUNE = "tests/worth/prune/test_prune.py"
 
 ROWS = (
     Mutant(
+        "a record of a split that is no text is damage",
+        "curation/pack/split.py",
+        "(pa.ArrowException, OSError, UnicodeDecodeError) as err:  # by where",
+        "(pa.ArrowException, OSError) as err:  # by where",
+        ("tests/pack/test_split.py::test_a_record_of_a_split_that_is_none_is_damage",),
+    ),
+    Mutant(
         "a sample is told no share of a season that it has not",
         "curation/pack/plan.py",
         "if seasons[name] in its.have}",

@@ -7,6 +7,20 @@ ODD = f"{DIRECT}::test_an_answer_that_is_not_what_was_asked_for_is_never_taken_f
 
 ROWS = (
     Mutant(
+        "what is written while it is listed is no fault",
+        "curation/store/folder.py",
+        "                with contextlib.suppress(FileNotFoundError):  # it was",
+        "                with contextlib.nullcontext():  # it was",
+        ("tests/store/test_objects.py::test_what_is_half_done_is_listed_while_somebody_writes",),
+    ),
+    Mutant(
+        "columns are not believed once a cube is given sources",
+        "curation/store/ledger.py",
+        "            self.columns = {}  # with what is added",
+        "            pass  # with what is added",
+        ("tests/cubes/test_bound.py::test_no_column_says_what_is_not_so_while_a_cube_is_given_sources",),
+    ),
+    Mutant(
         "what was recorded before a cube was given sources lacks these",
         "curation/store/ledger.py",
         '                if self.cube_objects and self.cube_binding.get("pixels") != self.binding.get("pixels"):\n',

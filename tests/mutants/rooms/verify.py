@@ -8,6 +8,16 @@ PRUNE = "tests/worth/prune/test_prune.py"
 
 ROWS = (
     Mutant(
+        "of a table that is another nothing is believed",
+        "curation/verify/found.py",
+        " if is_that(data, item) else None\n    except",
+        "\n    except",
+        (
+            "tests/pack/test_domain_splits.py::"
+            "test_a_table_of_samples_that_is_another_is_a_fault_and_nothing_of_it_is_believed",
+        ),
+    ),
+    Mutant(
         "features of the release that stands are kept",
         "curation/verify/unreferred.py",
         'if paths.is_embedding(stat.key) and not stat.key.startswith(f"{own}/"):',
