@@ -1145,6 +1145,13 @@ ROWS = (
         ("tests/stream/test_dataset.py::test_a_split_without_a_sample_is_refused_by_name_with_those_that_have_some",),
     ),
     Mutant(
+        "a member that is no longer than its header has no pixels in the batch",
+        "curation/stream/reading.py",
+        "yield member.number, payload, len(payload) < member.size",
+        "yield member.number, payload, member.number in targets",
+        ("tests/stream/test_dataset.py::test_members_that_deny_index_or_meta_are_refused",),
+    ),
+    Mutant(
         "what comes from elsewhere is the one that was packed",
         "curation/stream/reading.py",
         "            if got != member.xxh3:\n",
