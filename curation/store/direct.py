@@ -263,7 +263,8 @@ def _connected(address: Address, client: Client) -> socket.socket:
             line.settimeout(client.read_s)
         else:  # the kernel's own: Python's would ask before each call whether there is anything
             line.settimeout(None)
-            limit = struct.pack("ll", int(client.read_s), round(client.read_s % 1 * 1e6))
+            # 0 would be without end, and a whole second is none of the microseconds
+            limit = struct.pack("ll", *divmod(max(round(client.read_s * 1e6), 1), 1_000_000))
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
             line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
     except BaseException:

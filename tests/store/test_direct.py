@@ -2,6 +2,7 @@ import contextlib
 import multiprocessing
 import re
 import socket
+import struct
 import threading
 import time
 
@@ -188,6 +189,17 @@ def test_an_answer_has_its_time_however_it_drips(served, monkeypatch):
     with pytest.raises(PassingError, match="in time"):
         fill(served, Scatter(10, views_of(10)))
     assert time.monotonic() - began < 1.7
+
+
+@pytest.mark.parametrize("read_s", [1e-9, 0.9999999, 1.9999999, 86_400.0])
+def test_any_patience_is_one_that_the_system_takes(read_s):
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        address = address_of(f"http://127.0.0.1:{listening.getsockname()[1]}/a")
+        with contextlib.closing(direct._connected(address, Client(read_s=read_s))) as line:
+            set_to = struct.unpack("ll", line.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16))
+    assert 0 < set_to[0] + set_to[1] / 1e6 < read_s + 0.1  # the system has ticks of some milliseconds
 
 
 def test_who_takes_no_connection_may_take_one_later():

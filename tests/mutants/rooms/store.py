@@ -358,6 +358,13 @@ ROWS = (
         ("tests/store/test_appended.py::test_of_a_line_that_has_no_room_nothing_is_left_and_the_next_is_whole",),
     ),
     Mutant(
+        "a time-out is none without end, however short",
+        "curation/store/direct.py",
+        "max(round(client.read_s * 1e6), 1)",
+        "round(client.read_s * 1e6)",
+        (f"{DIRECT}::test_any_patience_is_one_that_the_system_takes",),
+    ),
+    Mutant(
         "bytes of elsewhere are not those that were asked for",
         "curation/store/direct.py",
         "    if (first, last + 1) != (part.start, end) or head.headers.get",
