@@ -1145,6 +1145,15 @@ ROWS = (
         ("tests/stream/test_dataset.py::test_a_split_without_a_sample_is_refused_by_name_with_those_that_have_some",),
     ),
     Mutant(
+        "a member table is the one that was opened in whichever process maps it",
+        "curation/stream/opening.py",
+        "            _check(memoryview(mapped.read_buffer()), self.entry.members, where)\n",
+        "",
+        (
+            "tests/stream/test_damage.py::test_a_process_that_begins_after_the_dataset_was_packed_again_reads_none_of_it",
+        ),
+    ),
+    Mutant(
         "a time-out without end is refused",
         "curation/stream/loading.py",
         "if not 0 < timeout_s <= _LONGEST_S:",
