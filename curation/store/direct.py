@@ -332,14 +332,15 @@ def _check(head: _Head, part: Scatter, where: str) -> None:
         raise PassingError(f"{where}: HTTP {head.status}", _pause_s(head))
     found = _SPAN.fullmatch(head.headers.get("content-range", ""))
     packed = head.headers.get("content-encoding", "identity") != "identity" or "transfer-encoding" in head.headers
-    if head.status != 206 or not found or packed:
+    length = head.headers.get("content-length", "")
+    if head.status != 206 or not found or packed or not re.fullmatch(r"[0-9]{1,18}", length):
         raise LeftError(f"HTTP {head.status}")
     first, last, size = map(int, found.groups())
     end = part.start + part.length
     if size < end:
         raise EOFError(f"{where}: {size} bytes, expected at least {end}: it is short")
-    if (first, last + 1) != (part.start, end) or head.headers.get("content-length", "") != str(part.length):
-        raise PassingError(f"{where}: bytes {first} to {last}, expected {part.start} to {end - 1}")
+    if (first, last + 1) != (part.start, end) or int(length) != part.length:
+        raise PassingError(f"{where}: {length} bytes, {first} to {last}, expected {part.start} to {end - 1}")
 
 
 def _pause_s(head: _Head) -> float:

@@ -118,6 +118,7 @@ def other(status=206, first=10, body=DATA[10:20], **how):
     return lambda request: give(request, first, body, status, **how)
 
 
+TOLD = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 10-19/%d\r\n" % len(DATA)
 ODD = {
     "all of it": (other(200, 0, DATA), LeftError, "HTTP 200"),
     "elsewhere": (lambda r: r.send(302, Location="/b"), LeftError, "HTTP 302"),
@@ -127,17 +128,27 @@ ODD = {
     "no range told": (lambda r: r.send(206, DATA[10:20]), LeftError, "HTTP 206"),
     "two ranges told": (other(content_range="bytes 0-9/99"), LeftError, "HTTP 206"),
     "of unknown size": (other(size="*"), LeftError, "HTTP 206"),
+    "of a length that is not told": (
+        lambda r: (r.wfile.write(TOLD + b"\r\n" + DATA[10:20]), setattr(r, "close_connection", True)),
+        LeftError,
+        "HTTP 206",
+    ),
+    "of a length told twice": (
+        lambda r: r.wfile.write(TOLD + b"Content-Length: 10\r\n" * 2 + b"\r\n" + DATA[10:20]),
+        LeftError,
+        "HTTP 206",
+    ),
     "too much": (lambda r: (give(r, 10, DATA[10:20]), r.wfile.write(b"more")), LeftError, "more came"),
     "no http": (lambda r: r.wfile.write(b"SSH-2.0\r\n\r\n"), LeftError, "no answer of HTTP"),
     "a head without an end": (lambda r: r.wfile.write(b"x" * 200_000), LeftError, "a head of more"),
     "gone": (lambda r: r.send(404), FileNotFoundError, "^where$"),
     "short": (other(first=10, body=DATA[10:15], size=15), EOFError, "where: 15 bytes, expected at least 20"),
-    "fewer": (other(body=DATA[10:15]), PassingError, "where: bytes 10 to 14, expected 10 to 19"),
-    "others": (other(first=11, body=DATA[11:21]), PassingError, "where: bytes 11 to 20, expected 10 to 19"),
+    "fewer": (other(body=DATA[10:15]), PassingError, "where: 5 bytes, 10 to 14, expected 10 to 19"),
+    "others": (other(first=11, body=DATA[11:21]), PassingError, "where: 10 bytes, 11 to 20, expected 10 to 19"),
     "fewer than told": (
         lambda r: (r.start(206, 9, Content_Range=f"bytes 10-19/{len(DATA)}"), r.wfile.write(b"x" * 9)),
         PassingError,
-        "where: bytes 10 to 19",
+        "where: 9 bytes, 10 to 19",
     ),
     "busy": (lambda r: r.send(503), PassingError, "where: HTTP 503"),
     "cut": (
