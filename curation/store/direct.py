@@ -263,7 +263,8 @@ def _connected(address: Address, client: Client) -> socket.socket:
             line.settimeout(client.read_s)
         else:  # the kernel's own: Python's would ask before each call whether there is anything
             line.settimeout(None)
-            limit = struct.pack("ll", int(client.read_s), round(client.read_s % 1 * 1e6))
+            # 0 would be without end, and a whole second is none of the microseconds
+            limit = struct.pack("ll", *divmod(max(round(client.read_s * 1e6), 1), 1_000_000))
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
             line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
     except BaseException:
@@ -331,14 +332,15 @@ def _check(head: _Head, part: Scatter, where: str) -> None:
         raise PassingError(f"{where}: HTTP {head.status}", _pause_s(head))
     found = _SPAN.fullmatch(head.headers.get("content-range", ""))
     packed = head.headers.get("content-encoding", "identity") != "identity" or "transfer-encoding" in head.headers
-    if head.status != 206 or not found or packed:
+    length = head.headers.get("content-length", "")
+    if head.status != 206 or not found or packed or not re.fullmatch(r"[0-9]{1,18}", length):
         raise LeftError(f"HTTP {head.status}")
     first, last, size = map(int, found.groups())
     end = part.start + part.length
     if size < end:
         raise EOFError(f"{where}: {size} bytes, expected at least {end}: it is short")
-    if (first, last + 1) != (part.start, end) or head.headers.get("content-length", "") != str(part.length):
-        raise PassingError(f"{where}: bytes {first} to {last}, expected {part.start} to {end - 1}")
+    if (first, last + 1) != (part.start, end) or int(length) != part.length:
+        raise PassingError(f"{where}: {length} bytes, {first} to {last}, expected {part.start} to {end - 1}")
 
 
 def _pause_s(head: _Head) -> float:

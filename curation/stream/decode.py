@@ -205,11 +205,10 @@ class Decoder:
         batch: Batch,
         number: int,
         key: str,
-        payloads: Iterable[tuple[int, memoryview]],
+        payloads: Iterable[tuple[int, memoryview, bool]],
         draw: Draw,
         assembly: Assembly,
         scratch: Scratch,
-        placed: Mapping[int, Target],
         *,
         is_alone: bool,
     ) -> None:
@@ -219,11 +218,11 @@ class Decoder:
             batch: to write to.
             number: of the sample in the batch.
             key: of the sample.
-            payloads: position in the index's members, and payload, which is used before the next is asked for.
+            payloads: position in the index's members, payload, which is used before the next is asked for, and whether
+                that is the header alone, since the pixels are in the batch already.
             draw: what of it is delivered.
             assembly: how it is made.
             scratch: memory that may be used.
-            placed: members whose pixels are in the batch already; their payload is the header alone.
             is_alone: whether nobody else writes to the batch meanwhile.
 
         Raises:
@@ -231,14 +230,14 @@ class Decoder:
         """
         into = _Into(batch, number, key, draw, scratch, is_alone)
         facts, beside = None, {}
-        for member, data in payloads:
+        for member, data, is_placed in payloads:
             if member == 0:
                 facts = self._said(key, bytes(data), assembly)
             elif facts is None:
                 break
             elif (piece := assembly.pieces.get(member)) is None:
                 beside[member] = memoryview(bytes(data))
-            elif (target := placed.get(member)) is not None and len(data) == len(target.header):
+            elif is_placed:
                 self._check_header(key, self._layout.arrays[piece.array], data, scratch)
             else:
                 self._pixels_of(into, facts, member, piece, data)

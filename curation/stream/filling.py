@@ -259,7 +259,7 @@ class Filling:
         began = time.perf_counter()
         payloads = tools.reader.read(row, members, assembly.wanted, placed)
         key = str(opened.ids[row].as_py())
-        decoder.fill(batch, number, key, payloads, draw, assembly, tools.scratch, placed, is_alone=is_alone)
+        decoder.fill(batch, number, key, payloads, draw, assembly, tools.scratch, is_alone=is_alone)
         for name in self._layout.selection.domains:
             batch.facts[f"{DOMAIN}{name}"][number] = opened.domains[name][row]
         batch.keys[number] = key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from curation.stream.ranks import Ranks
 from curation.stream.reading import Check
 
 Transform = Callable[[dict[str, Any]], Any]
+
+_LONGEST_S = 86_400.0
+"""That a server may take: the system counts time-outs in numbers of bounded size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +84,12 @@ class Loading:
 def _remote(cache_dir: str | Path | None, cache_gb: float | None, retries: int, timeout_s: float) -> Remote:
     if (cache_dir is None) != (cache_gb is None):
         raise ConfigError(f"cache_dir = {cache_dir}, cache_gb = {cache_gb}: give both, or neither to keep nothing")
-    if cache_gb is not None and not cache_gb > 0:
-        raise ConfigError(f"cache_gb = {cache_gb}: expected > 0")
-    if retries < 0 or not timeout_s > 0:
-        raise ConfigError(f"retries = {retries}, timeout_s = {timeout_s}: expected ≥ 0 and > 0")
+    if cache_gb is not None and not 0 < cache_gb < math.inf:
+        raise ConfigError(f"cache_gb = {cache_gb}: expected > 0, and not without end")
+    if not isinstance(retries, int | np.integer) or retries < 0:
+        raise ConfigError(f"retries = {retries}: expected ≥ 0, and a whole number")
+    if not 0 < timeout_s <= _LONGEST_S:
+        raise ConfigError(f"timeout_s = {timeout_s}: expected > 0, and at most {_LONGEST_S:.0f} (a day)")
     cache = (
         None if cache_dir is None or cache_gb is None else DiskCache(Path(cache_dir).absolute(), int(cache_gb * 1e9))
     )

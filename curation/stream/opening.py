@@ -89,10 +89,20 @@ class OpenSplit:
 
     @property
     def members(self) -> MemberTable:
-        """The member table, mapped."""
+        """The member table, mapped, and hashed wherever it is: it may have been packed again since it was opened.
+
+        Raises:
+            DamageError: it is another one, or gone.
+        """
         if self._members is None:
-            mapped = pa.memory_map(str(self._table))
-            self._members = read_members(mapped, f"{self.url}/{self.entry.members.name}", self.index, self.split)
+            where = f"{self.url}/{self.entry.members.name}"
+            try:
+                mapped = pa.memory_map(str(self._table))
+            except FileNotFoundError as err:
+                raise DamageError(_missing(where, self.entry.members)) from err
+            _check(memoryview(mapped.read_buffer()), self.entry.members, where)
+            mapped.seek(0)
+            self._members = read_members(mapped, where, self.index, self.split)
         return self._members
 
     @property
@@ -219,14 +229,22 @@ def _checked(store: Store, file: FileEntry) -> bytes:
     try:
         data = _get(store, file.name)
     except (FileNotFoundError, NotADirectoryError, NotAFileError) as err:
-        raise DamageError(f"{where}: missing, expected {file.size} bytes: copy it again, or pack again") from err
+        raise DamageError(_missing(where, file)) from err
+    _check(data, file, where)
+    return data
+
+
+def _missing(where: str, file: FileEntry) -> str:
+    return f"{where}: missing, expected {file.size} bytes: copy it again, or pack again"
+
+
+def _check(data: bytes | memoryview, file: FileEntry, where: str) -> None:
     got = hashlib.sha256(data).hexdigest()
     if got != file.sha256 or len(data) != file.size:
         raise DamageError(
             f"{where}: {len(data)} bytes with sha256 {got}, expected {file.size} bytes with {file.sha256}: "
             "copy it again, or pack the dataset again"
         )
-    return data
 
 
 def _sample_ids(data: bytes, where: str, entry: SplitEntry) -> pa.Array:

@@ -68,8 +68,10 @@ class SampleReader:
 
     def read(
         self, row: int, members: Sequence[int], wanted: Sequence[int], targets: Mapping[int, Target]
-    ) -> Iterator[tuple[int, memoryview]]:
-        """Each wanted member's position in the index's members, and its payload, valid until the next is asked for.
+    ) -> Iterator[tuple[int, memoryview, bool]]:
+        """Each wanted member: its position in the index's members, its payload, and whether its pixels went to its target.
+
+        Where they did, the payload is the header alone; it is valid until the next is asked for.
 
         From a file they are read as they are asked for. From elsewhere wanted members that follow one another are one
         range, with the tar headers between them; others are not read.
@@ -78,8 +80,8 @@ class SampleReader:
             row: of the samples table.
             members: that the sample has: positions in the index's members, ascending.
             wanted: which of these to read: positions among them, ascending.
-            targets: by position in the index's members, plain members whose pixels go straight to where they are wanted;
-                what is returned of these is the header alone.
+            targets: by position in the index's members, plain members whose pixels go straight to where they are wanted
+                where the size of the member is that of header and pixels.
 
         Raises:
             DamageError: the shard is gone or short, or a payload is not the one that was packed; shard, sample, member,
@@ -91,10 +93,9 @@ class SampleReader:
         those = [_Member(members[i], offset[i], size[i], xxh3[i]) for i in wanted]
         shard = self._opened.entry.shards[table.shard[first]].name
         try:
-            if self._fetcher.is_local:
-                yield from self._from_file(shard, row, those, targets)
-            else:
-                yield from self._from_elsewhere(shard, row, those, targets)
+            found = (self._from_file if self._fetcher.is_local else self._from_elsewhere)(shard, row, those, targets)
+            for member, payload in found:
+                yield member.number, payload, len(payload) < member.size
         except (FileNotFoundError, EOFError) as err:
             raise DamageError(
                 f"{self._opened.url}/{shard}, sample {self._key(row)}: {err}: the shard changed after it was opened: "
@@ -103,14 +104,14 @@ class SampleReader:
 
     def _from_file(
         self, shard: str, row: int, members: Sequence[_Member], targets: Mapping[int, Target]
-    ) -> Iterator[tuple[int, memoryview]]:
+    ) -> Iterator[tuple[_Member, memoryview]]:
         for some in _together(members, targets):
             if some[0].size > _TOGETHER_BYTES or some[0].number in targets:
-                yield some[0].number, self._in_pieces(shard, row, some[0], targets.get(some[0].number))
+                yield some[0], self._in_pieces(shard, row, some[0], targets.get(some[0].number))
                 continue
             found = self._gathered(shard, _runs(some))
             for (member, payload), got in zip(found, self._hashes(found), strict=True):
-                yield member.number, payload if got == member.xxh3 else self._anew(shard, row, member, got)
+                yield member, payload if got == member.xxh3 else self._anew(shard, row, member, got)
 
     def _in_pieces(self, shard: str, row: int, member: _Member, target: Target | None) -> memoryview:
         """The payload of one member, or its header where the rest went to its target; hashed piece by piece."""
@@ -138,7 +139,7 @@ class SampleReader:
 
     def _from_elsewhere(
         self, shard: str, row: int, members: Sequence[_Member], targets: Mapping[int, Target]
-    ) -> Iterator[tuple[int, memoryview]]:
+    ) -> Iterator[tuple[_Member, memoryview]]:
         packed = [member.xxh3 for member in members]
         found = self._scattered(shard, _runs(members), targets) if targets else self._gathered(shard, _runs(members))
         # the way here may have changed it, not the one who packed
@@ -148,7 +149,7 @@ class SampleReader:
         for (member, payload), got in zip(found, hashes, strict=True):
             if got != member.xxh3:
                 raise self._damage(shard, row, member, got)
-            yield member.number, payload
+            yield member, payload
 
     def _anew(self, shard: str, row: int, member: _Member, got: int) -> memoryview:
         """A payload that is not the one that was packed, once more from where it comes from, if that is not the file."""

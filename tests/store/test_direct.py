@@ -2,6 +2,7 @@ import contextlib
 import multiprocessing
 import re
 import socket
+import struct
 import threading
 import time
 
@@ -117,6 +118,7 @@ def other(status=206, first=10, body=DATA[10:20], **how):
     return lambda request: give(request, first, body, status, **how)
 
 
+TOLD = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 10-19/%d\r\n" % len(DATA)
 ODD = {
     "all of it": (other(200, 0, DATA), LeftError, "HTTP 200"),
     "elsewhere": (lambda r: r.send(302, Location="/b"), LeftError, "HTTP 302"),
@@ -126,10 +128,18 @@ ODD = {
     "no range told": (lambda r: r.send(206, DATA[10:20]), LeftError, "HTTP 206"),
     "two ranges told": (other(content_range="bytes 0-9/99"), LeftError, "HTTP 206"),
     "of unknown size": (other(size="*"), LeftError, "HTTP 206"),
-    "too much": (
-        lambda r: r.wfile.write(  # at once
-            b"HTTP/1.1 206 P\r\nContent-Length: 10\r\nContent-Range: bytes 10-19/99\r\n\r\n" + DATA[:14]
-        ),
+    "of a length that is not told": (
+        lambda r: (r.wfile.write(TOLD + b"\r\n" + DATA[10:20]), setattr(r, "close_connection", True)),
+        LeftError,
+        "HTTP 206",
+    ),
+    "of a length told twice": (
+        lambda r: r.wfile.write(TOLD + b"Content-Length: 10\r\n" * 2 + b"\r\n" + DATA[10:20]),
+        LeftError,
+        "HTTP 206",
+    ),
+    "too much": (  # at once
+        lambda r: r.wfile.write(TOLD + b"Content-Length: 10\r\n\r\n" + DATA[10:20] + b"more"),
         LeftError,
         "more came",
     ),
@@ -137,12 +147,12 @@ ODD = {
     "a head without an end": (lambda r: r.wfile.write(b"x" * 200_000), LeftError, "a head of more"),
     "gone": (lambda r: r.send(404), FileNotFoundError, "^where$"),
     "short": (other(first=10, body=DATA[10:15], size=15), EOFError, "where: 15 bytes, expected at least 20"),
-    "fewer": (other(body=DATA[10:15]), PassingError, "where: bytes 10 to 14, expected 10 to 19"),
-    "others": (other(first=11, body=DATA[11:21]), PassingError, "where: bytes 11 to 20, expected 10 to 19"),
+    "fewer": (other(body=DATA[10:15]), PassingError, "where: 5 bytes, 10 to 14, expected 10 to 19"),
+    "others": (other(first=11, body=DATA[11:21]), PassingError, "where: 10 bytes, 11 to 20, expected 10 to 19"),
     "fewer than told": (
         lambda r: (r.start(206, 9, Content_Range=f"bytes 10-19/{len(DATA)}"), r.wfile.write(b"x" * 9)),
         PassingError,
-        "where: bytes 10 to 19",
+        "where: 9 bytes, 10 to 19",
     ),
     "busy": (lambda r: r.send(503), PassingError, "where: HTTP 503"),
     "cut": (
@@ -194,6 +204,17 @@ def test_an_answer_has_its_time_however_it_drips(served, monkeypatch):
     with pytest.raises(PassingError, match="in time"):
         fill(served, Scatter(10, views_of(10)))
     assert time.monotonic() - began < 1.7
+
+
+@pytest.mark.parametrize("read_s", [1e-9, 0.9999999, 1.9999999, 86_400.0])
+def test_any_patience_is_one_that_the_system_takes(read_s):
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        address = address_of(f"http://127.0.0.1:{listening.getsockname()[1]}/a")
+        with contextlib.closing(direct._connected(address, Client(read_s=read_s))) as line:
+            set_to = struct.unpack("ll", line.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16))
+    assert 0 < set_to[0] + set_to[1] / 1e6 < read_s + 0.1  # the system has ticks of some milliseconds
 
 
 def test_who_takes_no_connection_may_take_one_later():

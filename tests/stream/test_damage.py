@@ -7,6 +7,7 @@ Single payloads and cuts at every place are in `test_dataset.py`.
 import hashlib
 import json
 import os
+import pickle
 import random
 import shutil
 
@@ -22,7 +23,8 @@ from curation.store import paths
 from curation.store.objects import Store
 from curation.stream.open import open_shards
 from curation.verify.verify import verify
-from tests.stream.conftest import RELEASED, key_of, make_shards
+from tests.stream import conftest
+from tests.stream.conftest import RELEASED, key_of, make_shards, truth
 from tests.stream.servers import faulty
 
 DO = "copy it again, or pack"
@@ -252,6 +254,21 @@ def test_another_datasets_table_is_refused_by_name_at_open(mine, where, other, f
     with pytest.raises(DamageError, match=rf"train/{file}: .*sha256 .*expected .*: {DO}"):
         open_shards(where)
     assert [f for f in faults(mine) if f"train/{file}: has " in f]
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_process_that_begins_after_the_dataset_was_packed_again_reads_none_of_it(
+    mine, tmp_path, monkeypatch, is_gone
+):
+    """The same samples with other pixels, whose shards have the hashes that their own table says."""
+    sent = pickle.dumps(open_shards(mine, batch_size=2))
+    monkeypatch.setattr(conftest, "truth", lambda *of: truth(*of) + 1)
+    make_shards(tmp_path / "shards", {"train": [11, 2, 2, 2]}, size=12)
+    shutil.copytree(tmp_path / "shards", mine / "shards", dirs_exist_ok=True)
+    if is_gone:
+        (mine / "shards/train/members.arrow").unlink()
+    with pytest.raises(DamageError, match=f"train/members.arrow: {'missing' if is_gone else '.*sha256 .*, expected'}"):
+        next(iter(pickle.loads(sent)))
 
 
 @pytest.mark.parametrize("file", TABLES)

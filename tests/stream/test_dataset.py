@@ -439,6 +439,7 @@ def without(name):
         ),
         (lambda m: {**m, "dem_30m.npy": b"no npy at all"}, "not a .npy member"),
         (lambda m: {**m, "dem_30m.npy": m["dem_30m.npy"][:-4]}, "252 bytes"),
+        (lambda m: {**m, "dem_30m.npy": m["dem_30m.npy"][:128]}, "dem_30m: 0 bytes of float32"),  # its header alone
         (lambda m: {**m, "meta.json": m["meta.json"].replace(b"utm32n-", b"utm33n-")}, "is that of 'utm33n-"),
         (lambda m: {**m, "meta.json": m["meta.json"].replace(b'"lon"', b'"x"')}, "not of the form .*KeyError"),
         (lambda m: {**m, "meta.json": m["meta.json"].replace(b"[0.5,0.3,", b"[0.5,")}, "not of the form"),

@@ -184,7 +184,10 @@ def test_workers_share_a_disk_cache_and_a_second_epoch_asks_for_nothing(packed, 
         ({"cache_dir": "kept", "cache_gb": 0}, "cache_gb = 0: expected > 0"),
         ({"cache_dir": "kept", "cache_gb": 1e-6}, r"train-00000\d.tar has 0.000\d+ GB and would not fit"),
         ({"retries": -1}, "retries = -1"),
+        ({"retries": 1.5}, "retries = 1.5: expected ≥ 0, and a whole number"),
         ({"timeout_s": 0}, "timeout_s = 0"),
+        ({"timeout_s": float("inf")}, "timeout_s = inf: expected > 0, and at most 86400"),
+        ({"cache_dir": "kept", "cache_gb": float("inf")}, "cache_gb = inf: expected > 0, and not without end"),
     ],
 )
 def test_options_of_reading_from_elsewhere_are_checked_at_once(packed, options, message):

@@ -1145,6 +1145,43 @@ ROWS = (
         ("tests/stream/test_dataset.py::test_a_split_without_a_sample_is_refused_by_name_with_those_that_have_some",),
     ),
     Mutant(
+        "a member table is the one that was opened in whichever process maps it",
+        "curation/stream/opening.py",
+        "            _check(memoryview(mapped.read_buffer()), self.entry.members, where)\n",
+        "",
+        (
+            "tests/stream/test_damage.py::test_a_process_that_begins_after_the_dataset_was_packed_again_reads_none_of_it",
+        ),
+    ),
+    Mutant(
+        "a time-out without end is refused",
+        "curation/stream/loading.py",
+        "if not 0 < timeout_s <= _LONGEST_S:",
+        "if not 0 < timeout_s:",
+        ("tests/stream/test_remote.py::test_options_of_reading_from_elsewhere_are_checked_at_once",),
+    ),
+    Mutant(
+        "so is a cache without a limit",
+        "curation/stream/loading.py",
+        "not 0 < cache_gb < math.inf:",
+        "not 0 < cache_gb:",
+        ("tests/stream/test_remote.py::test_options_of_reading_from_elsewhere_are_checked_at_once",),
+    ),
+    Mutant(
+        "who asks again so often is counted in whole numbers",
+        "curation/stream/loading.py",
+        "if not isinstance(retries, int | np.integer) or retries < 0:",
+        "if retries < 0:",
+        ("tests/stream/test_remote.py::test_options_of_reading_from_elsewhere_are_checked_at_once",),
+    ),
+    Mutant(
+        "a member that is no longer than its header has no pixels in the batch",
+        "curation/stream/reading.py",
+        "yield member.number, payload, len(payload) < member.size",
+        "yield member.number, payload, member.number in targets",
+        ("tests/stream/test_dataset.py::test_members_that_deny_index_or_meta_are_refused",),
+    ),
+    Mutant(
         "what comes from elsewhere is the one that was packed",
         "curation/stream/reading.py",
         "            if got != member.xxh3:\n",
