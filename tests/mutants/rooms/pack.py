@@ -8,6 +8,34 @@ PRUNE = "tests/worth/prune/test_prune.py"
 
 ROWS = (
     Mutant(
+        "a list of values may be longer than a path",
+        "curation/pack/export/selecting.py",
+        "= os.path.isfile(rest)",
+        "= os.stat(rest)",
+        ("tests/pack/export/test_selecting.py::test_in_takes_as_many_values_as_are_written",),
+    ),
+    Mutant(
+        "a mark of byte order is no part of a value",
+        "curation/pack/export/selecting.py",
+        '"utf-8-sig"',
+        '"utf-8"',
+        ("tests/pack/export/test_selecting.py::test_a_mark_of_byte_order_is_no_part_of_a_value",),
+    ),
+    Mutant(
+        "a file of values that is no text is refused by its name",
+        "curation/pack/export/selecting.py",
+        "except UnicodeDecodeError as err",
+        "except LookupError as err",
+        ("tests/pack/export/test_selecting.py::test_a_file_of_values_that_is_no_text_is_refused",),
+    ),
+    Mutant(
+        "a hub reads the head of a card, whatever a title has",
+        "curation/pack/card/front.py",
+        "_UNPRINTED.sub(",
+        "(lambda _, text: text)(",
+        ("tests/pack/card/test_front.py::test_yaml_has_titles_and_tags_as_they_are",),
+    ),
+    Mutant(
         "a sample is told no share of a season that it has not",
         "curation/pack/plan.py",
         "if seasons[name] in its.have}",
