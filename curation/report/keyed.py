@@ -33,7 +33,7 @@ class ByKey:
     rows: int
     """Of the file."""
     passed_over: int
-    """Rows in which a number is missing, or is none."""
+    """Rows without a key, or in which a number is missing, or is none."""
 
 
 def scores(path: Path) -> ByKey:
@@ -49,7 +49,7 @@ def numbers(path: Path, columns: tuple[str, ...] | None = None) -> ByKey:
     """
     table = _read(path)
     names = table.column_names
-    key = next((n for n in KEYS if n in names), None)
+    key = _key(names)
     if key is None:
         raise ConfigError(f"{path}: columns {names}; expected one of keys: {', '.join(KEYS)}")
     numeric = [n for n in names if n != key and _is_number(table[n].type)]
@@ -61,12 +61,17 @@ def numbers(path: Path, columns: tuple[str, ...] | None = None) -> ByKey:
     if not (wanted := list(columns or numeric)):
         raise ConfigError(f"{path}: no column of numbers beside {key!r}; expected at least one")
     values = np.column_stack([pc.cast(table[n], pa.float64()).to_numpy(zero_copy_only=False) for n in wanted])
-    ok = np.isfinite(values).all(axis=1)
-    keys, of = np.unique(np.array(pc.cast(table[key], pa.string()).to_pylist(), str)[ok], return_inverse=True)
+    said = pc.cast(table[key], pa.string())
+    ok = np.isfinite(values).all(axis=1) & said.is_valid().to_numpy(zero_copy_only=False)
+    keys, of = np.unique(np.array(said.to_pylist(), str)[ok], return_inverse=True)
     total = np.zeros((len(keys), len(wanted)))
     np.add.at(total, of, values[ok])
     mean = total / np.bincount(of, minlength=len(keys))[:, None] if len(keys) else total
     return ByKey(keys, tuple(wanted), mean, table.num_rows, int((~ok).sum()))
+
+
+def _key(names: list[str]) -> str | None:
+    return next((n for n in KEYS if n in names), None)
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -79,6 +84,16 @@ def _read(path: Path) -> pa.Table:
         data = pa.BufferReader(local.content(path))
         if path.suffix.lower() in (".parquet", ".geoparquet"):
             return pq.read_table(data)
-        return pyarrow.csv.read_csv(data)
+        return _csv(data)
     except (pa.ArrowException, OSError) as err:
         raise ConfigError(f"{path}: cannot be read as CSV or Parquet: {one_line(err)}") from err
+
+
+def _csv(data: pa.BufferReader) -> pa.Table:
+    """The rows; keys as they are written, since `0012` is not `12`."""
+    table = pyarrow.csv.read_csv(data)
+    if (key := _key(table.column_names)) is None:
+        return table
+    data.seek(0)
+    written = pyarrow.csv.ConvertOptions(column_types={key: pa.string()})
+    return pyarrow.csv.read_csv(data, convert_options=written)

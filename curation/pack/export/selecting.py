@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import operator
+import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,12 +103,20 @@ def _condition(text: str) -> Condition:
     name, relation, rest = found.groups()
     if relation != "in":
         return Condition(name, relation, (rest.strip("\"'"),))
-    path = Path(rest)
-    lines = local.content(path).decode().splitlines() if path.is_file() else rest.split(",")
+    named = os.path.isfile(rest)  # noqa: PTH113 of what is too long for a path it is False, where Path raises
+    lines = _lines(rest) if named else rest.split(",")
     values = tuple(dict.fromkeys(v for line in lines if (v := line.strip())))
     if not values:
         raise ConfigError(f"--select {printable(text)!r}: no value; {EXPECTED}")
     return Condition(name, relation, values)
+
+
+def _lines(path: str) -> list[str]:
+    """The lines of a file of values; a mark of byte order at its head is none of the first."""
+    try:
+        return local.content(path).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as err:
+        raise ConfigError(f"--select: {printable(path)}: not UTF-8 ({err}); expected text, a value a line") from err
 
 
 def check_known(asked: Sequence[Condition], known: Collection[str], where: str) -> None:

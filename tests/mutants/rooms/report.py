@@ -45,6 +45,20 @@ ROWS = (
         ),
     ),
     Mutant(
+        "keys of a table of scores are as they are written, and no numbers",
+        "curation/report/keyed.py",
+        "column_types={key: pa.string()}",
+        "column_types={}",
+        ("tests/report/test_keyed.py::test_keys_of_digits_stay_as_they_are_written",),
+    ),
+    Mutant(
+        "a row without a key is of no sample",
+        "curation/report/keyed.py",
+        " & said.is_valid().to_numpy(zero_copy_only=False)",
+        "",
+        ("tests/report/test_keyed.py::test_rows_without_a_key_are_passed_over",),
+    ),
+    Mutant(
         "a dry run tells values that a file has not",
         "curation/report/estimate.py",
         "    splits.check_values(run.dataset)\n",

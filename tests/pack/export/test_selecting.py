@@ -71,3 +71,21 @@ def test_what_cannot_be_compared_or_is_not_known_is_told():
             all_hold(conditions([text]), {"a": value})
     with pytest.raises(ConfigError, match="says nothing of 'clear'; did you mean clearer"):
         check_known(conditions(["clear > 1"]), {"clearer", "id"}, "it")
+
+
+def test_in_takes_as_many_values_as_are_written() -> None:
+    names = tuple(f"utm32n-{n}" for n in range(100))
+    assert conditions([f"id in {','.join(names)}"])[0].values == names
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_value(tmp_path: Path) -> None:
+    path = tmp_path / "ids.txt"
+    path.write_bytes("\ufeffone\ntwo\n".encode())
+    assert conditions([f"id in {path}"])[0].values == ("one", "two")
+
+
+def test_a_file_of_values_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ids.txt"
+    path.write_bytes(b"\xff\xfeo\x00")
+    with pytest.raises(ConfigError, match=r"--select: .*ids\.txt: not UTF-8"):
+        conditions([f"id in {path}"])
