@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import socket
 import ssl
 import struct
@@ -208,8 +209,23 @@ class Lines:
             _close(self._open)
             self._owner = owner
 
+    def _drop_told(self) -> None:
+        """Closes connections on which something came that nobody asked for: an end, or what would pass for an answer."""
+        poll = select.poll()
+        for line in self._open:
+            poll.register(line, select.POLLIN)
+        told = {number for number, _ in poll.poll(0)}
+        for line in self._open:
+            if line.fileno() in told:
+                line.close()
+        self._keep_open()
+
+    def _keep_open(self) -> None:
+        self._open[:] = [line for line in self._open if line.fileno() >= 0]
+
     def _some(self, address: Address, parts: Sequence[Scatter], client: Client, where: str) -> None:
         until = time.monotonic() + client.whole_s
+        self._drop_told()
         reused = len(self._open)
         while len(self._open) < len(parts):
             self._open.append(_connected(address, client))
@@ -231,7 +247,7 @@ class Lines:
             _receive(self._open[n], part.views, body, until)
             if head.closes:
                 self._open[n].close()
-        self._open[:] = [line for line in self._open if line.fileno() >= 0]
+        self._keep_open()
 
 
 def _close(sockets: list[socket.socket]) -> None:

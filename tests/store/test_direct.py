@@ -90,6 +90,40 @@ def test_a_connection_that_the_server_closed_between_two_requests_is_no_failure(
         time.sleep(0.05)
 
 
+def test_a_connection_that_the_server_closes_when_it_is_asked_again_is_no_failure(served):
+    used = set()
+
+    def once(request):
+        if request.client_address in used:
+            request.close_connection = True
+            return
+        used.add(request.client_address)
+        give(request, 50, DATA[50:59])
+
+    served.otherwise, lines = once, Lines()
+    for _ in range(3):
+        part = Scatter(50, views_of(9))
+        fill(served, part, lines=lines)
+        assert content(part) == DATA[50:59]
+    assert len(used) == 3
+
+
+def test_what_a_server_sends_unasked_is_no_answer_to_what_is_asked_next(served):
+    def twice(request):
+        first = int(request.headers["Range"].removeprefix("bytes=").partition("-")[0])
+        give(request, first, DATA[first : first + 9])
+        request.wfile.flush()
+        time.sleep(0.05)
+        give(request, 50, b"not these")
+
+    served.otherwise, lines = twice, Lines()
+    for start in (0, 50):
+        part = Scatter(start, views_of(9))
+        fill(served, part, lines=lines)
+        assert content(part) == DATA[start : start + 9]
+        time.sleep(0.3)
+
+
 def test_a_fork_does_not_speak_on_its_parents_connection(served):
     lines = Lines()
     fill(served, Scatter(0, views_of(9)), lines=lines)

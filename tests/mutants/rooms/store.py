@@ -460,7 +460,14 @@ ROWS = (
         "curation/store/direct.py",
         "                if n >= reused:",
         "                if True:",
-        (f"{DIRECT}::test_a_connection_that_the_server_closed_between_two_requests_is_no_failure",),
+        (f"{DIRECT}::test_a_connection_that_the_server_closes_when_it_is_asked_again_is_no_failure",),
+    ),
+    Mutant(
+        "what a server sends unasked is no answer to what is asked next",
+        "curation/store/direct.py",
+        "            if line.fileno() in told:\n",
+        "            if False:\n",
+        (f"{DIRECT}::test_what_a_server_sends_unasked_is_no_answer_to_what_is_asked_next",),
     ),
     Mutant(
         "connections of who reads no more are closed",
