@@ -209,14 +209,14 @@ class Lines:
             _close(self._open)
             self._owner = owner
 
-    def _drop_told(self) -> None:
+    def _drop_readable(self) -> None:
         """Closes connections on which something came that nobody asked for: an end, or what would pass for an answer."""
         poll = select.poll()
         for line in self._open:
             poll.register(line, select.POLLIN)
-        told = {number for number, _ in poll.poll(0)}
+        readable = {number for number, _ in poll.poll(0)}
         for line in self._open:
-            if line.fileno() in told:
+            if line.fileno() in readable:
                 line.close()
         self._keep_open()
 
@@ -225,7 +225,7 @@ class Lines:
 
     def _some(self, address: Address, parts: Sequence[Scatter], client: Client, where: str) -> None:
         until = time.monotonic() + client.whole_s
-        self._drop_told()
+        self._drop_readable()
         reused = len(self._open)
         while len(self._open) < len(parts):
             self._open.append(_connected(address, client))

@@ -465,7 +465,7 @@ ROWS = (
     Mutant(
         "what a server sends unasked is no answer to what is asked next",
         "curation/store/direct.py",
-        "            if line.fileno() in told:\n",
+        "            if line.fileno() in readable:\n",
         "            if False:\n",
         (f"{DIRECT}::test_what_a_server_sends_unasked_is_no_answer_to_what_is_asked_next",),
     ),
