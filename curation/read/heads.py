@@ -105,11 +105,17 @@ class Heads:
         self._folder(key).forget(name, version)
 
     def publish(self) -> None:
-        """Stores what is new, with what others have stored meanwhile. Raises as `Store.publish` does."""
-        changed = {key: its for key, its in self._folders.items() if its.new or its.wrong}
+        """Stores what is new, with what others have stored meanwhile. Raises as `Store.publish` does.
+
+        Threads that fetch what a reader asked for and left may look for heads all the while.
+        """
+        with self._lock:
+            folders = dict(self._folders)
+        changed = {key: its for key, its in folders.items() if its.new or its.wrong}
         self._store.publish_all({key: _packed(its.merged(self._stored(key))) for key, its in changed.items()})
-        for key in changed:
-            del self._folders[key]
+        with self._lock:
+            for key in changed:
+                del self._folders[key]
 
     def _named(self, url: str) -> tuple[str, str]:
         """The object that a file's head is in, and the file's name there; of neither can be told what URL that is."""
@@ -122,9 +128,12 @@ class Heads:
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:  # read once, however many files of it are wanted at a time
-            if key not in self._folders:
-                self._folders[key] = _Folder(self._stored(key))
-            return self._folders[key]
+            found = self._folders.get(key)
+            if found is None:
+                found = _Folder(self._stored(key))
+                with self._lock:
+                    self._folders[key] = found
+            return found
 
     def _stored(self, key: str) -> HeadsByName:
         """What an object has; nothing where it is none that can be believed: no file is to blame for that."""

@@ -266,6 +266,24 @@ def test_who_keeps_heads_of_one_folder_at_a_time_loses_some_and_mixes_none(tmp_p
         assert its is None or its.data == f"{name}{its.version[1]}".encode() * 50
 
 
+def test_heads_are_stored_while_a_thread_that_nobody_waits_for_looks_for_others(tmp_path):
+    class LookedAt(dict[str, Answer]):
+        def __bool__(self) -> bool:
+            late = threading.Thread(target=lambda: kept.find("http://h/late/x"))
+            late.start()
+            late.join()
+            return len(self) > 0
+
+    kept = Heads(Store(tmp_path), {})
+    for name in "ab":
+        kept.add(f"http://h/{name}/x", answer(name, 100))
+    for folder in kept._folders.values():
+        folder.new = LookedAt(folder.new)
+    kept.publish()
+    found = Heads(Store(tmp_path), {})
+    assert [n for n in "ab" if found.find(f"http://h/{n}/x")] == ["a", "b"]
+
+
 def test_a_folder_is_read_once_for_all_who_ask_at_a_time(tmp_path, monkeypatch):
     store = Store(tmp_path)
     kept = Heads(store, {})

@@ -1505,6 +1505,13 @@ ROWS = (
         (f"{HEADS}::test_who_keeps_heads_of_one_folder_at_a_time_loses_some_and_mixes_none",),
     ),
     Mutant(
+        "who looks for heads does not keep others from being stored",
+        "curation/read/heads.py",
+        "            folders = dict(self._folders)",
+        "            folders = self._folders",
+        (f"{HEADS}::test_heads_are_stored_while_a_thread_that_nobody_waits_for_looks_for_others",),
+    ),
+    Mutant(
         "of one content the longer head stays",
         "curation/read/heads.py",
         "len(other.data) > len(its.data)",
