@@ -395,12 +395,14 @@ class Reader:
             try:
                 return file.proven(use(self._raster(asset)))
             except (ReadError, BrokenError) as err:
+                # What a head that is kept says of a file that is another by now is no fault of that.
+                is_again = file.is_doubtful and not isinstance(err, PassingError) and attempt < TRIES - 1
                 self._close(asset.file)
                 # Where it could not be opened either is to blame: both are asked for anew, whoever wants them next.
                 file.forget()
                 if (beside := self._beside(asset)) is not None:
                     beside.forget()
-                if isinstance(err, ReadError) and not isinstance(err, ChangedError):
+                if isinstance(err, ReadError) and not isinstance(err, ChangedError) and not is_again:
                     raise
                 if attempt == TRIES - 1 and isinstance(err, OtherFormatError):
                     raise ReadError(f"{asset.href}: {err}; it was asked for {TRIES} times") from None

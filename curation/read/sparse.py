@@ -156,6 +156,11 @@ class SparseFile:
         has_come = self._head is not None and self._head.done() and self._head.exception() is None
         return self.head() if has_come else None
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether its head may be of another content: it is another reader's, and nothing came since to compare it with."""
+        return self._is_lent and not self._is_proven
+
     def proven(self, made: T) -> T:
         """What was made of a file that has the content that its head is of: it is looked at where nothing has shown that.
 
@@ -163,7 +168,7 @@ class SparseFile:
             ChangedError: it has another one than when a reader before fetched the head.
         """
         head = self.head()
-        if self._is_lent and not self._is_proven:
+        if self.is_doubtful:
             self._fetch(Span(0, len(head.data)), head, planned=True)
         return made
 

@@ -7,6 +7,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.windows import Window
 
+from curation.errors import ReadError
 from curation.model import Location
 from curation.read import heads, ranges, sparse
 from curation.read.heads import Heads
@@ -102,6 +104,43 @@ def test_a_file_that_changed_since_is_read_anew_whatever_of_it_was_read(archive,
     again, after = run(url, store, name)
     assert np.array_equal(again, want)
     assert (after.counts.requests, after.counts.saved) == (1, 1), "the head that is kept is the new one"
+
+
+def bare(path: Path, rows: int = 512, bands: int = 1) -> bytes:
+    """As `tiff`, without a nodata value, of which a block that was never written is an error; of bands that are alike."""
+    transform = rasterio.transform.from_origin(AT.x0_m - 10 * COL, AT.y0_m + 10 * ROW, 10, 10)
+    with rasterio.open(
+        path, "w", driver="GTiff", width=512, height=512, count=bands, dtype="uint16", crs=f"EPSG:{AT.epsg}",
+        transform=transform, tiled=True, blockxsize=64, blockysize=64, SPARSE_OK=True,
+    ) as file:  # fmt: skip
+        for band in range(bands):
+            file.write(WRITTEN[512 - rows :], band + 1, window=Window(0, 512 - rows, 512, rows))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("is_same_process", [False, True])
+@pytest.mark.parametrize(("before", "band"), [({"rows": 256}, 1), ({}, 2)])
+def test_what_was_wrong_with_a_file_before_it_changed_is_no_fault_of_it_now(
+    archive, tmp_path, before, band, is_same_process
+):
+    made, url = archive
+    store = Store(tmp_path / "data")
+    made.files["s.tif"] = bare(tmp_path / "one.tif", **before)
+    south = replace(AT, y0_m=AT.y0_m - 10 * 200)
+    sparse._heads.clear()
+    kept = Heads(store, {})
+    with Reader(url, saved=kept) as reader:
+        assert reader.read([Asset("s.tif", "none")], ARRAY, south)[0].any(), "where it is whole"
+    kept.publish()
+    made.version, made.files["s.tif"] = '"2"', bare(tmp_path / "two.tif", bands=2)
+    if not is_same_process:
+        sparse._heads.clear()
+    kept = Heads(store, {})
+    with Reader(url, saved=kept) as reader:
+        found, _ = reader.read([Asset("s.tif", "none", band=band)], ARRAY, AT)
+        assert np.array_equal(found, WRITTEN[HERE])
+        with pytest.raises(ReadError, match=r"has 2 bands, expected a band 3"):
+            reader.read([Asset("s.tif", "none", band=3)], ARRAY, AT)
 
 
 def test_a_file_of_another_length_is_noticed_where_a_server_has_one_mark_for_all(archive, tmp_path):

@@ -1465,9 +1465,16 @@ ROWS = (
     Mutant(
         "what follows from a kept head alone is proven",
         "curation/read/sparse.py",
-        "if self._is_lent and not self._is_proven:",
+        "if self.is_doubtful:",
         "if False:",
         (f"{HEADS}::test_a_file_that_changed_since_is_read_anew_whatever_of_it_was_read",),
+    ),
+    Mutant(
+        "what was wrong with a file by its kept head is looked at anew",
+        "curation/read/reader.py",
+        "is_again = file.is_doubtful",
+        "is_again = False and file.is_doubtful",
+        (f"{HEADS}::test_what_was_wrong_with_a_file_before_it_changed_is_no_fault_of_it_now",),
     ),
     Mutant(
         "a kept head that is wrong is not found again",
