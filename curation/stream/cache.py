@@ -1,7 +1,7 @@
 """Shards kept on local disk, each downloaded once, whole.
 
-Whoever reads one checks each member of it by the hash that the index has, as of any other file. That of the whole,
-beside it, took half again the CPU of a first epoch, and would find nothing more of what is delivered.
+Whoever reads one checks each member of it by the hash that the index has, as of any other file. That of the whole
+would find nothing more of what is delivered, and takes its time of each first epoch.
 """
 
 from __future__ import annotations
